@@ -1,0 +1,89 @@
+/** States of a machine. */
+export const VM_STATES = [
+  'CREATING',
+  'STARTING',
+  'RUNNING',
+  'STOPPING',
+  'STOPPED',
+  'RESTORING',
+  'DESTROYING',
+  'FAILED',
+] as const;
+export type VmState = (typeof VM_STATES)[number];
+
+/** Resources of a machine, with all defaults filled in. */
+export interface VmResources {
+  readonly cpu: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+}
+
+/** Steps of an operation on a machine. */
+export type StageName = 'image' | 'disk' | 'boot' | 'agent' | 'ready';
+
+export interface VmStage {
+  readonly name: StageName;
+  readonly detail: string;
+  /** Absent while it runs. */
+  readonly durationMs?: number;
+  readonly error?: string;
+}
+
+/** What keeps a machine apart from its host, and what does not. */
+export interface VmIsolation {
+  readonly kind: 'vm' | 'container' | 'namespaces' | 'directory';
+  readonly securityBoundary: boolean;
+  /** Paths that are the machine's own and part of its snapshots. */
+  readonly privatePaths: readonly string[];
+  /** Limits that were asked for and are not enforced. */
+  readonly notEnforced: readonly ('cpu' | 'memory' | 'disk')[];
+  readonly notes: readonly string[];
+}
+
+/** A machine. Times are milliseconds since 1970. */
+export interface Vm {
+  readonly name: string;
+  readonly provider: string;
+  readonly state: VmState;
+  readonly resources: VmResources;
+  readonly isolation: VmIsolation;
+  readonly stages: readonly VmStage[];
+  readonly error: string;
+  /** Counts restores, from 1. Only grows. */
+  readonly generation: number;
+  readonly image: string;
+  readonly address: string;
+  /** Lets tasks use sudo where the machine is the host. */
+  readonly allowHostSudo: boolean;
+  readonly createMs: number;
+  readonly startMs?: number;
+}
+
+/** A saved state of a machine. */
+export interface Snapshot {
+  readonly name: string;
+  readonly agent: string;
+  readonly createMs: number;
+  readonly sizeBytes: number;
+  readonly live: boolean;
+  readonly description: string;
+}
+
+/** What a provider says of itself on this host. */
+export interface ProviderInfo {
+  readonly name: string;
+  readonly available: boolean;
+  readonly reason: string;
+  readonly isDefault: boolean;
+  readonly capabilities: readonly string[];
+  readonly isolation: VmIsolation;
+}
+
+/** A disk image. */
+export interface Image {
+  readonly name: string;
+  readonly provider: string;
+  readonly sizeBytes: number;
+  readonly cached: boolean;
+  readonly description: string;
+}

@@ -1,0 +1,67 @@
+import type { Image, Snapshot, StageName, VmIsolation, VmResources } from '../model/vm.js';
+
+/**
+ * Runs machines of one kind. Every operation is idempotent and ends when its signal aborts. Names were checked
+ * against the name rule. The contract suite is test/contract/vm-provider-suite.ts.
+ */
+export interface VmProvider {
+  readonly name: string;
+  readonly capabilities: ProviderCapabilities;
+  /** Whether it works on this host. Fast, or cached. */
+  selfTest(signal: AbortSignal): Promise<SelfTest>;
+  /** How its machines are isolated on this host. */
+  isolation(): Promise<VmIsolation>;
+  /** What one machine may have at most on this host. */
+  limits(): Promise<VmResources>;
+  /** Makes a machine without starting it. A half-made one is taken up and completed. */
+  create(spec: MachineSpec, report: StageReport, signal: AbortSignal): Promise<void>;
+  /** Starts it; resolves when its agent's program runs (or the machine boots it). */
+  start(name: string, boot: BootInfo, report: StageReport, signal: AbortSignal): Promise<void>;
+  stop(name: string, options: { readonly force: boolean }, signal: AbortSignal): Promise<void>;
+  /** Destroys a machine and its snapshots; does nothing when there is none. */
+  destroy(name: string, signal: AbortSignal): Promise<void>;
+  /** `unknown` is never to be read as stopped. */
+  inspect(name: string, signal: AbortSignal): Promise<ProviderState>;
+  /** Names of all machines that it made, and no others. */
+  list(signal: AbortSignal): Promise<readonly string[]>;
+  listSnapshots(name: string): Promise<readonly Snapshot[]>;
+  snapshot(name: string, snapshot: string, description: string, signal: AbortSignal): Promise<Snapshot>;
+  deleteSnapshot(name: string, snapshot: string, signal: AbortSignal): Promise<void>;
+  /** Takes a stopped machine back to a snapshot. */
+  restore(name: string, snapshot: string, signal: AbortSignal): Promise<void>;
+  images(): Promise<readonly Image[]>;
+  /** The last lines of the console, or an empty text. */
+  consoleTail(name: string): Promise<string>;
+}
+
+export interface ProviderCapabilities {
+  readonly snapshot: boolean;
+  /** Snapshots hold memory. */
+  readonly liveSnapshot: boolean;
+  readonly console: boolean;
+  /** Limits that it enforces. */
+  readonly enforces: readonly ('cpu' | 'memory' | 'disk')[];
+}
+
+export type SelfTest = { readonly works: true } | { readonly works: false; readonly reason: string };
+
+export type ProviderState = 'running' | 'stopped' | 'absent' | 'unknown';
+
+export interface MachineSpec {
+  readonly name: string;
+  readonly resources: VmResources;
+  readonly image?: string;
+  readonly allowHostSudo: boolean;
+}
+
+/** What a machine is told from outside at each start. */
+export interface BootInfo {
+  readonly agentId: string;
+  /** Address of the agent door as seen from the host: `unix:/path` or `host:port`. */
+  readonly door: string;
+  readonly joinSecret: string;
+  readonly vmGeneration: number;
+}
+
+/** Tells that a stage began; the answer tells that it is over. */
+export type StageReport = (stage: StageName, detail: string) => (error?: string) => void;
