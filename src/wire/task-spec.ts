@@ -1,5 +1,6 @@
 import type { TaskSpec as ProtoSpec } from '../../gen/vmagent/v1/task.js';
 import { assertNever } from '../model/assert-never.js';
+import { isBranchName } from '../model/git-names.js';
 import {
   type CommandType,
   type FileEncoding,
@@ -9,7 +10,6 @@ import {
   type TaskSpec,
   type TaskType,
 } from '../model/task.js';
-import { isBranchName } from './git-names.js';
 import { Violations } from './violations.js';
 
 /** Run-time limit of a task that names none, in milliseconds. */
