@@ -96,14 +96,17 @@ export interface LogQuery {
   readonly scope: { readonly task: string } | { readonly agent: string };
   readonly follow: boolean;
   readonly lines?: number;
-  readonly cursor?: number;
+  /** Cursor of the last entry that was seen. */
+  readonly cursor?: string;
   readonly sinceMs?: number;
   readonly format: 'LINES' | 'BYTES';
   readonly streams: readonly ('STDOUT' | 'STDERR' | 'GAP')[];
 }
 
 /** A line (`text`), or bytes (`data`), or a gap (`gapBytes` > 0). */
-export interface LogEntry extends Omit<OutputRecord, 'data'> {
+export interface LogEntry extends Omit<OutputRecord, 'data' | 'cursor'> {
+  /** Goes on behind this entry, exactly. */
+  readonly cursor: string;
   readonly text?: string;
   readonly data?: Uint8Array;
   readonly partial: boolean;

@@ -1,0 +1,118 @@
+import type { LevelSwitch } from '../base/logger.js';
+import { HubError } from '../model/hub-error.js';
+import type { Vm, VmStage } from '../model/vm.js';
+import { AdminService } from './admin-service.js';
+import { AgentDoor } from './agent-door.js';
+import { AgentMaker } from './agent-maker.js';
+import { AgentRegistry } from './agent-registry.js';
+import type { HubApi } from './api.js';
+import { Barriers } from './barriers.js';
+import type { HubContext } from './context.js';
+import { EventReader } from './event-reader.js';
+import { Janitor } from './janitor.js';
+import { LogReader } from './log-reader.js';
+import type { Machines } from './machines.js';
+import { Presence } from './presence.js';
+import { Scheduler } from './scheduler.js';
+import { SessionOpener } from './session-opener.js';
+import { Sessions } from './sessions.js';
+import { Shells } from './shells.js';
+import { TaskChanges } from './task-changes.js';
+import { TaskService } from './task-service.js';
+import { TaskWatchers } from './task-watchers.js';
+
+export interface HubOptions {
+  readonly ctx: HubContext;
+  readonly machines: Machines;
+  readonly levels: LevelSwitch;
+  readonly version: string;
+  /** Address of the agent door. */
+  readonly door: () => string;
+}
+
+/** The hub: tasks, agents and their sessions, on a store and an output log that are open already. */
+export class Hub implements HubApi {
+  readonly tasks: TaskService;
+  readonly agents: AgentRegistry;
+  readonly logs: LogReader;
+  readonly events: EventReader;
+  readonly admin: AdminService;
+  readonly door: AgentDoor;
+  private readonly sessions = new Sessions();
+  private readonly presence: Presence;
+  private readonly barriers: Barriers;
+  private readonly janitor: Janitor;
+
+  constructor(private readonly options: HubOptions) {
+    const { ctx, machines, levels, version, door } = options;
+    const { sessions } = this;
+    const watchers = new TaskWatchers();
+    const scheduler = new Scheduler(ctx, sessions, watchers);
+    const changes = new TaskChanges(ctx, watchers, scheduler);
+    const shells = new Shells(ctx);
+    this.presence = new Presence(ctx, sessions);
+    this.barriers = new Barriers(ctx);
+    this.janitor = new Janitor(ctx, changes, this.presence);
+    const { presence, barriers } = this;
+    const maker = new AgentMaker(ctx, machines, presence);
+    const opener = new SessionOpener({ ctx, sessions, changes, scheduler, presence });
+    this.tasks = new TaskService({ ctx, sessions, watchers, changes });
+    this.agents = new AgentRegistry({ ctx, sessions, presence, changes, shells, maker, machines, door });
+    this.logs = new LogReader(ctx, watchers);
+    this.events = new EventReader(ctx);
+    this.admin = new AdminService({ ctx, sessions, presence, levels, version });
+    this.door = new AgentDoor({ ctx, opener, shells, barriers });
+  }
+
+  /** Takes up what an earlier hub left: agents half made are FAILED. */
+  async start(): Promise<void> {
+    const { store } = this.options.ctx;
+    for (const agent of await store.agents.list()) {
+      this.presence.known(agent.id);
+      if (agent.phase === 'CREATING')
+        await store.agents.update(agent.id, { phase: 'FAILED', reason: 'HUB_RESTARTED' });
+    }
+    this.janitor.start();
+  }
+
+  /** Takes no new tasks, tells agents to come back later, and stops. Tasks run on. */
+  async close(): Promise<void> {
+    this.tasks.stop();
+    await this.janitor.close();
+    for (const session of this.sessions.all()) {
+      session.send({ type: 'drain', reconnectAfterMs: 0 });
+      session.close('HUB_STOPPED');
+    }
+  }
+
+  /** A machine changed: its stages and states are events. */
+  async machineChanged(vm: Vm, stage?: VmStage): Promise<void> {
+    if (!stage) {
+      await this.presence.event('vm.state', vm.name, vm.state, '', vm.error);
+      return;
+    }
+    const took = stage.durationMs === undefined ? '' : ` (${(stage.durationMs / 1000).toFixed(1)} s)`;
+    const message = `${stage.detail}${took}${stage.error ? `: ${stage.error}` : ''}`;
+    await this.presence.event('vm.stage', vm.name, vm.state, stage.name, message);
+  }
+
+  /** What a machine has in hand ends as LOST; its session is over; its older selves are refused. */
+  async fence(name: string, reason: string, vmGeneration: number): Promise<void> {
+    await this.options.ctx.store.agents.update(name, { vmGeneration, reason });
+    this.sessions.get(name)?.close(reason, new HubError('FENCED', `the machine was fenced: ${reason}`));
+    await this.agents.loseTasks(name, reason);
+  }
+
+  /** Freezes an agent's tasks; an agent that is away has none that could be asked. */
+  async freeze(name: string, signal: AbortSignal): Promise<() => Promise<void>> {
+    const session = this.sessions.get(name);
+    if (!session)
+      throw new HubError('AGENT_OFFLINE', `agent ${name} is not connected`, { metadata: { agent: name } });
+    return this.barriers.freeze(session, signal);
+  }
+
+  /** Resolves once the agent of a machine is connected. */
+  async online(name: string, vmGeneration: number, signal: AbortSignal): Promise<void> {
+    await this.presence.untilOnline(name, vmGeneration, signal);
+  }
+}

@@ -1,0 +1,137 @@
+import { runDetached } from '../base/detached.js';
+import { HubError } from '../model/hub-error.js';
+import type { OutputProgress, OutputStream } from '../model/output.js';
+import { isTerminal, type TaskOutcome } from '../model/task.js';
+import type { TaskEvent } from '../model/task-events.js';
+import { AckTracker } from './ack-tracker.js';
+import type { AgentSession } from './agent-session.js';
+import type { HubContext } from './context.js';
+import { OutputWait } from './output-wait.js';
+import type { AttemptReport } from './protocol.js';
+import type { TaskChanges } from './task-changes.js';
+
+/** The two streams of a process. */
+const STREAMS: readonly OutputStream[] = ['STDOUT', 'STDERR'];
+
+/**
+ * Takes what one session reports of its attempts into the store, in the order reported, and acknowledges what
+ * is stored. A result waits until its output is stored, or until the rest of it is declared lost.
+ */
+export class ReportIntake {
+  private readonly acks: AckTracker;
+  private readonly waits = new Map<string, OutputWait>();
+
+  constructor(
+    private readonly ctx: HubContext,
+    private readonly session: AgentSession,
+    private readonly changes: TaskChanges,
+    acked: number,
+  ) {
+    this.acks = new AckTracker(acked);
+  }
+
+  /** Last report that is stored. */
+  get position(): number {
+    return this.acks.position;
+  }
+
+  /** Takes a report in. Resolves when it is stored; rejects when it could not be. */
+  async take(report: AttemptReport): Promise<void> {
+    if (report.state === 'DISPATCHED' || report.state === 'QUEUED') return;
+    const stored = this.acks.begin(report.sequence);
+    if (this.session.heldAttempt(report.task) === report.attempt) await this.store(report);
+    else this.session.send({ type: 'forget', task: report.task, attempt: report.attempt });
+    this.session.send({ type: 'ack', sequence: stored() });
+  }
+
+  /** As `take`, without waiting; a failure ends the session, so that the agent reports again. */
+  takeDetached(report: AttemptReport): void {
+    runDetached(this.ctx.log, 'report', async () => {
+      try {
+        await this.take(report);
+      } catch (err) {
+        if (!this.session.closed) this.session.close('REPORT_FAILED', HubError.from(err));
+        throw err;
+      }
+    });
+  }
+
+  /** Output of one stream became durable. */
+  progressed(progress: OutputProgress): void {
+    this.waits.get(waitKey(progress.task, progress.attempt))?.progressed(progress);
+  }
+
+  private async store(report: AttemptReport): Promise<void> {
+    const { state, outcome } = report;
+    if (!isTerminal(state)) {
+      const startMs = report.startMs ?? this.ctx.clock.now();
+      this.session.started(report.task, startMs);
+      await this.apply(report, { type: 'started', attempt: report.attempt, startMs });
+      return;
+    }
+    if (!outcome) throw new HubError('PROTOCOL_ERROR', 'report.outcome: a terminal state needs an outcome');
+    const settled = await this.withOutput(report, outcome);
+    const endMs = report.endMs ?? this.ctx.clock.now();
+    const start = report.startMs === undefined ? {} : { startMs: report.startMs };
+    await this.apply(report, {
+      type: 'ended',
+      attempt: report.attempt,
+      state,
+      ...start,
+      endMs,
+      outcome: settled,
+    });
+  }
+
+  private async apply(report: AttemptReport, event: TaskEvent): Promise<void> {
+    const { agentId, hello } = this.session;
+    const sequence = this.acks.positionWith(report.sequence);
+    // Released before the commit: what follows from it may count on the free place.
+    if (isTerminal(report.state)) this.session.release(report.task);
+    await this.changes.apply(report.task, event, { agent: agentId, journalId: hello.journalId, sequence });
+  }
+
+  /** Waits for the output of an attempt, and answers its outcome with what is lost. */
+  private async withOutput(report: AttemptReport, outcome: TaskOutcome): Promise<TaskOutcome> {
+    if (outcome.stdoutBytes + outcome.stderrBytes === 0) return outcome;
+    const { task, attempt } = report;
+    const wait = new OutputWait(
+      this.ctx.clock,
+      this.ctx.limits.outputDeadlineMs,
+      outcome,
+      this.session.signal,
+    );
+    this.waits.set(waitKey(task, attempt), wait);
+    try {
+      for (const stream of STREAMS)
+        wait.progressed(await this.ctx.output.progress({ task, attempt, stream }));
+      if (!(await wait.complete())) await this.declareLost(report, outcome);
+    } finally {
+      this.waits.delete(waitKey(task, attempt));
+    }
+    return { ...outcome, lostBytes: await this.ctx.output.lostBytes(task, attempt) };
+  }
+
+  private async declareLost(report: AttemptReport, outcome: TaskOutcome): Promise<void> {
+    const { task, attempt } = report;
+    for (const stream of STREAMS) {
+      const { nextOffset } = await this.ctx.output.progress({ task, attempt, stream });
+      const bytes = (stream === 'STDOUT' ? outcome.stdoutBytes : outcome.stderrBytes) - nextOffset;
+      if (bytes <= 0) continue;
+      this.ctx.log.warn('output is declared lost', { taskId: task, attempt, stream, bytes });
+      this.ctx.metrics.outputLost(bytes);
+      await this.ctx.output.appendGap({
+        task,
+        attempt,
+        stream,
+        agent: this.session.agentId,
+        offset: nextOffset,
+        bytes,
+      });
+    }
+  }
+}
+
+function waitKey(task: string, attempt: number): string {
+  return `${attempt}/${task}`;
+}

@@ -1,0 +1,87 @@
+import { runDetached } from '../base/detached.js';
+import type { Task } from '../model/task.js';
+import type { AgentSession } from './agent-session.js';
+import type { HubContext } from './context.js';
+import type { Sessions } from './sessions.js';
+import type { TaskWatchers } from './task-watchers.js';
+
+/** Most agents that are woken for one pooled task. */
+const POOL_CANDIDATES = 8;
+
+/**
+ * Hands queued tasks to agents that are online. The store decides which tasks may go (TaskStore.claim); an
+ * assignment is sent only after the claim is committed. At most one claim per agent is under way; a wake-up
+ * that comes meanwhile makes one more.
+ */
+export class Scheduler {
+  private readonly busy = new Map<string, { again: boolean }>();
+
+  constructor(
+    private readonly ctx: HubContext,
+    private readonly sessions: Sessions,
+    private readonly watchers: TaskWatchers,
+  ) {}
+
+  /** Something changed for this agent: a new task, a free place, a new session. */
+  wakeAgent(agent: string): void {
+    const running = this.busy.get(agent);
+    if (running) {
+      running.again = true;
+      return;
+    }
+    const session = this.sessions.get(agent);
+    if (!session) return;
+    const state = { again: false };
+    this.busy.set(agent, state);
+    runDetached(this.ctx.log, 'claim', () => this.claimAll(session, state));
+  }
+
+  /** A pooled task waits: the least loaded agents that are able get the first chance, in order. */
+  wakePool(capabilities: readonly string[]): void {
+    const able = this.sessions.all().filter((session) => session.hasCapabilities(capabilities));
+    able.sort((a, b) => a.inHand - b.inHand);
+    for (const session of able.slice(0, POOL_CANDIDATES)) this.wakeAgent(session.agentId);
+  }
+
+  /** Pooled tasks may go that could not before. */
+  wakeAll(): void {
+    for (const session of this.sessions.all()) this.wakeAgent(session.agentId);
+  }
+
+  /** A task became QUEUED. */
+  wakeFor(task: Task): void {
+    if (task.agent === undefined) this.wakePool(task.requiredCapabilities);
+    else this.wakeAgent(task.agent);
+  }
+
+  private async claimAll(session: AgentSession, state: { again: boolean }): Promise<void> {
+    try {
+      do {
+        state.again = false;
+        await this.claim(session);
+      } while (state.again);
+    } finally {
+      this.busy.delete(session.agentId);
+    }
+    const current = this.sessions.get(session.agentId);
+    if (current && current !== session) this.wakeAgent(session.agentId);
+  }
+
+  private async claim(session: AgentSession): Promise<void> {
+    if (session.closed) return;
+    const { limits, clock, store } = this.ctx;
+    const tasks = await store.tasks.claim({
+      agent: session.agentId,
+      sessionGeneration: session.generation,
+      capabilities: session.capabilities,
+      window: Math.max(limits.laneWindow, session.concurrency),
+      laneWidth: session.concurrency,
+      slots: limits.slots,
+      nowMs: clock.now(),
+    });
+    for (const task of tasks) {
+      session.assign(task);
+      this.watchers.notify(task);
+    }
+  }
+}
