@@ -134,7 +134,7 @@ function wordViolations(file: string, source: string): string[] {
     found.push(`${file} starts processes; only src/base/process.ts may`);
   }
   if (OWNS_PROCESS.includes(layer)) return found;
-  const word = /\bprocess\s*(?:\.|\?\.|\[\s*['"])\s*(?:env|exit)\b|(?<![.\w])console\s*[.[]/.exec(code);
+  const word = /\bprocess\s*(?:\.|\?\.|\[\s*['"])\s*(?:env|exit)\b|(?<![.\w/'"`])console\s*[.[]/.exec(code);
   // The page of the dashboard runs in a browser, where `console` is nobody's output.
   if (word !== null && !file.startsWith('src/dashboard/web/')) found.push(`${file} uses ${word[0]}`);
   return found;
