@@ -72,10 +72,10 @@ export class AgentRegistry implements AgentsApi {
     const record = await this.record(id);
     if (!force) await this.refuseIfBusy(id);
     await this.ctx.store.agents.update(id, { phase: 'DESTROYING' });
-    await this.loseTasks(id, 'VM_DESTROYED');
     this.parts.sessions
       .get(id)
       ?.close('DESTROYED', new HubError('NOT_AUTHENTICATED', 'this agent was removed'));
+    await this.loseTasks(id, 'VM_DESTROYED');
     if (record.hasVm) await this.parts.machines.destroy(id, signal);
     const outcome = emptyOutcome('AGENT_DESTROYED', `agent ${id} was removed`);
     const drop = { type: 'drop', atMs: this.ctx.clock.now(), outcome } as const;
