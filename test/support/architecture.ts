@@ -47,6 +47,7 @@ const OWNS_PROCESS = ['src/app', 'cli'];
 const IMPORT = /(?:^|[\n;}])\s*(?:import|export)\s+(?:[\w*{}\s,$]+?\s+from\s+)?(['"])([^'"\n]+)\1/g;
 const DYNAMIC_IMPORT = /\b(?:import|require|require\.resolve)\(\s*(['"])([^'"\n]+)\1/g;
 const CHILD_PROCESS = /^(node:)?child_process$/;
+const TYPES_OF_CHILDREN = /import type [^;]*?from 'node:child_process';/g;
 const COMMENT = /\/\*[\s\S]*?\*\/|(^|[^:'"`\\])\/\/[^\n]*/g;
 
 /** Reads all TypeScript files below these folders of a repository. */
@@ -78,7 +79,8 @@ function withoutComments(source: string): string {
 
 /** What a file imports: paths of the repository, or names of packages. */
 export function importsOf(file: string, source: string): readonly string[] {
-  const code = withoutComments(source);
+  // Types of child processes start none.
+  const code = withoutComments(source).replace(TYPES_OF_CHILDREN, '');
   const found = [...code.matchAll(IMPORT), ...code.matchAll(DYNAMIC_IMPORT)].map((match) => match[2] ?? '');
   return [...new Set(found.map((target) => resolveImport(file, target)))];
 }

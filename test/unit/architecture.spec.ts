@@ -94,6 +94,7 @@ describe('architecture', () => {
 
     it('allows what the map allows', () => {
       const files = {
+        'src/vm/a.ts': "import type { ChildProcess } from 'node:child_process';",
         'src/base/process.ts': "import { spawn } from 'node:child_process';",
         'src/store/a.ts': "import type { Store } from '../hub/store.js';",
         'src/vm/providers/local/a.ts': "import type { VmProvider } from '../../provider.js';",

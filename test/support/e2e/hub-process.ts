@@ -132,6 +132,11 @@ export class HubProcess {
     return (await readFile(join(this.home, 'token'), 'utf8')).trim();
   }
 
+  /** Content of a file in `logs/`. */
+  logFile(name: string): Promise<string> {
+    return readFile(join(this.home, 'logs', name), 'utf8');
+  }
+
   /** Ends the hub as a loss of power would. Its agents live on. */
   async crash(): Promise<void> {
     this.command.child.kill('SIGKILL');
