@@ -1,0 +1,246 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { FileRegistry, JsonValue } from '@bufbuild/protobuf';
+import { type ChannelCredentials, type ChannelOptions, Client, type Metadata } from '@grpc/grpc-js';
+import type { Logger } from '../base/logger.js';
+import { type Binding, readBindings, readDescriptors } from './bindings.js';
+import type { CallContext } from './call-context.js';
+import { handleBidi, handleClientStream } from './client-stream.js';
+import { GatewayError } from './gateway-error.js';
+import { grpcTimeoutMs, metadataFromHeaders } from './metadata-in.js';
+import type { HeaderList } from './metadata-out.js';
+import { decodePercent, EscapeError } from './percent.js';
+import { type ResponseStyle, respondError } from './respond.js';
+import { type Route, type RouteResult, Router } from './router.js';
+import { handleServerStream } from './server-stream.js';
+import { parseTemplate } from './template.js';
+import { handleUnary } from './unary.js';
+
+/** A route beside the protos, such as `/metrics`. It follows the same rules of matching. */
+export interface ExtraRoute {
+  readonly method: string;
+  /** Path template, as in `google.api.http`. */
+  readonly path: string;
+  /** Answers the request. What it throws is answered as an error. */
+  readonly handle: (request: ExtraRequest) => void | Promise<void>;
+}
+
+/** A request to an {@link ExtraRoute}. */
+export interface ExtraRequest {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly params: ReadonlyMap<string, string>;
+  /** Without the question mark. */
+  readonly query: string;
+  /** Metadata for calls that the route makes on behalf of the caller. */
+  readonly metadata: () => Metadata;
+  readonly client: Client;
+  readonly style: ResponseStyle;
+}
+
+/** Options of {@link createBridge}. What is left out behaves like a stock grpc-gateway. */
+export interface BridgeOptions {
+  /** A serialized FileDescriptorSet with `google.api.http` options. */
+  readonly descriptors: Uint8Array;
+  /** Where the gRPC server is. */
+  readonly backend: {
+    readonly address: string;
+    readonly credentials: ChannelCredentials;
+    readonly options?: ChannelOptions;
+  };
+  readonly log: Logger;
+  /** Largest request body in bytes. Default 8 MiB. */
+  readonly bodyLimit?: number;
+  /** Adds `"error": message` to errors, for clients of the first system. Default false. */
+  readonly legacyErrorField?: boolean;
+  /** Adds google.rpc.BadRequest details to errors about a body. Default false. */
+  readonly fieldViolations?: boolean;
+  /** Refuses JSON fields that a message does not have. Default false: they are ignored. */
+  readonly rejectUnknownFields?: boolean;
+  /** HTTP status of a path that is known for other methods only. Default 501, as grpc-gateway. */
+  readonly methodNotAllowed?: 405 | 501;
+  /** Whether form posts may stand for other methods (`X-HTTP-Method-Override`). Default true. */
+  readonly methodOverride?: boolean;
+  /** Headers of every answer. Default none. */
+  readonly headers?: HeaderList;
+  /** May rewrite the JSON of a body before it is decoded. */
+  readonly prepareBody?: (binding: Binding, json: JsonValue) => JsonValue;
+  /** Metadata added to every call, such as who calls. It replaces what the client sent under the same keys. */
+  readonly callMetadata?: (req: IncomingMessage) => Metadata;
+  /** Routes beside the protos; they win over those of the protos. */
+  readonly extraRoutes?: readonly ExtraRoute[];
+}
+
+/** A running bridge. */
+export interface Bridge {
+  /** Answers a request. Mount it once, on the whole path: it reads the raw `req.url`. */
+  readonly handler: (req: IncomingMessage, res: ServerResponse) => void;
+  /** All bindings in the order of their declaration. */
+  readonly bindings: readonly Binding[];
+  readonly registry: FileRegistry;
+  /** How this bridge writes answers, for parts in front of it that refuse requests. */
+  readonly style: ResponseStyle;
+  /** Closes the connection to the backend. */
+  close(): void;
+}
+
+/** Largest request body unless set otherwise. */
+export const DEFAULT_BODY_LIMIT = 8 * 1024 * 1024;
+
+type Target = { readonly binding: Binding } | { readonly extra: ExtraRoute };
+
+/**
+ * Makes an HTTP/JSON bridge to the gRPC methods of a set of descriptors, compatible with grpc-gateway.
+ *
+ * @throws Error for descriptors whose HTTP rules are wrong.
+ */
+export function createBridge(options: BridgeOptions): Bridge {
+  return new DescriptorBridge(options);
+}
+
+class DescriptorBridge implements Bridge {
+  readonly registry: FileRegistry;
+  readonly bindings: readonly Binding[];
+  readonly style: ResponseStyle;
+  private readonly client: Client;
+  private readonly router: Router<Target>;
+
+  constructor(private readonly options: BridgeOptions) {
+    const { backend, legacyErrorField = false, headers = [], extraRoutes = [] } = options;
+    this.registry = readDescriptors(options.descriptors);
+    const routes = readBindings(this.registry);
+    this.bindings = routes.map((route) => route.target);
+    this.style = { registry: this.registry, legacyErrorField, headers };
+    this.router = new Router<Target>([
+      ...routes.map((route) => ({ ...route, target: { binding: route.target } })),
+      ...extraRoutes.map(
+        (extra): Route<Target> => ({
+          method: extra.method,
+          template: parseTemplate(extra.path),
+          target: { extra },
+        }),
+      ),
+    ]);
+    this.client = new Client(backend.address, backend.credentials, backend.options);
+  }
+
+  readonly handler = (req: IncomingMessage, res: ServerResponse): void => {
+    void this.answer(req, res).catch((err: unknown) => this.fail(req, res, err));
+  };
+
+  close(): void {
+    this.client.close();
+  }
+
+  private async answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    if (req.url === '*') {
+      res.writeHead(200, { 'Content-Length': 0 }).end();
+      return;
+    }
+    const target = splitTarget(req.url ?? '/');
+    const path = decodePath(target.path);
+    if (path === undefined) {
+      refuseEscape(res);
+      return;
+    }
+    const { target: found, params } = this.route(req, path);
+    if ('extra' in found) await this.runExtra(found.extra, req, res, params, target.query);
+    else await this.call(found.binding, req, res, { params, query: target.query });
+  }
+
+  private route(req: IncomingMessage, path: string) {
+    if (!path.startsWith('/')) throw GatewayError.badRequest('Bad Request');
+    const isForm = req.headers['content-type'] === 'application/x-www-form-urlencoded';
+    const fallback = this.options.methodOverride !== false && req.method === 'POST' && isForm;
+    const override = fallback ? req.headers['x-http-method-override'] : undefined;
+    const method =
+      typeof override === 'string' && override !== '' ? override.toUpperCase() : (req.method ?? 'GET');
+    const match: RouteResult<Target> = this.router.match(method, path);
+    if (match.kind === 'found') return match;
+    if (match.kind === 'not-found') throw new GatewayError(5, 'Not Found');
+    if (fallback && match.get !== undefined) return match.get;
+    throw new GatewayError(12, 'Method Not Allowed', { http: this.options.methodNotAllowed ?? 501 });
+  }
+
+  private async call(
+    binding: Binding,
+    req: IncomingMessage,
+    res: ServerResponse,
+    parts: CallContext['parts'],
+  ): Promise<void> {
+    const { rejectUnknownFields = false, fieldViolations = false, prepareBody } = this.options;
+    const timeoutMs = grpcTimeoutMs(req);
+    const metadata = this.metadata(req);
+    if (timeoutMs !== undefined && timeoutMs <= 0) throw new GatewayError(4, 'context deadline exceeded');
+    await HANDLERS[binding.method.methodKind]({
+      req,
+      res,
+      client: this.client,
+      binding,
+      metadata,
+      deadline: timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs),
+      parts,
+      build: { registry: this.registry, rejectUnknownFields, fieldViolations, prepareBody },
+      style: this.style,
+      bodyLimit: this.options.bodyLimit ?? DEFAULT_BODY_LIMIT,
+    });
+  }
+
+  private async runExtra(
+    extra: ExtraRoute,
+    req: IncomingMessage,
+    res: ServerResponse,
+    params: ReadonlyMap<string, string>,
+    query: string,
+  ): Promise<void> {
+    const { client, style } = this;
+    await extra.handle({ req, res, params, query, metadata: () => this.metadata(req), client, style });
+  }
+
+  private metadata(req: IncomingMessage): Metadata {
+    const metadata = metadataFromHeaders(req);
+    const added = this.options.callMetadata?.(req);
+    for (const key of Object.keys(added?.getMap() ?? {})) {
+      metadata.remove(key);
+      for (const value of added?.get(key) ?? []) metadata.add(key, value);
+    }
+    return metadata;
+  }
+
+  private fail(req: IncomingMessage, res: ServerResponse, err: unknown): void {
+    if (GatewayError.from(err).code === 13 && !(err instanceof GatewayError)) {
+      this.options.log.error('HTTP request failed', { method: req.method, error: err });
+    }
+    if (res.headersSent) res.destroy();
+    else respondError(req, res, this.style, err);
+  }
+}
+
+const HANDLERS: Readonly<Record<Binding['method']['methodKind'], (ctx: CallContext) => Promise<void>>> = {
+  unary: handleUnary,
+  server_streaming: handleServerStream,
+  client_streaming: handleClientStream,
+  bidi_streaming: handleBidi,
+};
+
+/** Path and query of a request target, which may be a whole URL. */
+export function splitTarget(url: string): { path: string; query: string } {
+  const relative = url.replace(/^https?:\/\/[^/?#]*/i, '').replace(/#.*$/s, '');
+  const mark = relative.indexOf('?');
+  if (mark < 0) return { path: relative || '/', query: '' };
+  return { path: relative.slice(0, mark) || '/', query: relative.slice(mark + 1) };
+}
+
+function decodePath(path: string): string | undefined {
+  try {
+    return decodePercent(path);
+  } catch (err) {
+    if (err instanceof EscapeError) return undefined;
+    throw err;
+  }
+}
+
+/** Go's net/http refuses a broken escape before any handler sees it. */
+function refuseEscape(res: ServerResponse): void {
+  res.writeHead(400, { 'Content-Type': 'text/plain; charset=utf-8', Connection: 'close' });
+  res.end('400 Bad Request');
+}

@@ -1,0 +1,36 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Client, Metadata } from '@grpc/grpc-js';
+import type { Binding } from './bindings.js';
+import type { BuildOptions, RequestParts } from './request.js';
+import type { ResponseStyle } from './respond.js';
+
+/** Everything that one HTTP request to a method needs on its way. */
+export interface CallContext {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly client: Client;
+  readonly binding: Binding;
+  readonly metadata: Metadata;
+  /** When the call must have ended; undefined for never. */
+  readonly deadline: Date | undefined;
+  readonly parts: Omit<RequestParts, 'body' | 'isForm'>;
+  readonly build: BuildOptions;
+  readonly style: ResponseStyle;
+  readonly bodyLimit: number;
+}
+
+/** Messages travel as bytes; nothing is decoded on the gRPC leg. */
+export const passThrough = (bytes: Buffer): Buffer => bytes;
+
+/** Cancels a call when the client goes away before it was answered. */
+export function cancelWithClient(res: ServerResponse, call: { cancel(): void }): void {
+  res.once('close', () => {
+    if (!res.writableFinished) call.cancel();
+  });
+  if (res.destroyed) call.cancel();
+}
+
+/** Options of a gRPC call. */
+export function callOptions({ deadline }: CallContext): { deadline?: Date } {
+  return deadline === undefined ? {} : { deadline };
+}

@@ -1,0 +1,93 @@
+import type { JsonValue } from '@bufbuild/protobuf';
+import { bodyChunks } from './body.js';
+import { type CallContext, callOptions, passThrough } from './call-context.js';
+import { GatewayError } from './gateway-error.js';
+import { parseJson } from './json-input.js';
+import { JsonSplitter } from './json-splitter.js';
+import { encodeJson } from './request.js';
+import { pipeStream } from './server-stream.js';
+import { answerUnary, settleUnary } from './unary.js';
+
+/** The sending side of a streaming call. */
+interface Sink {
+  write(bytes: Buffer): boolean;
+  end(): void;
+  once(event: string, listener: () => void): unknown;
+}
+
+/** Answers a request to a client-streaming method: the body is a run of JSON values. @throws GatewayError. */
+export async function handleClientStream(ctx: CallContext): Promise<void> {
+  let failure: unknown;
+  const result = settleUnary(ctx, (done) => {
+    const { client, binding, metadata } = ctx;
+    const call = client.makeClientStreamRequest(
+      binding.grpcPath,
+      passThrough,
+      passThrough,
+      metadata,
+      callOptions(ctx),
+      done,
+    );
+    void sendBody(ctx, call).catch((err: unknown) => {
+      failure = err;
+      call.cancel();
+    });
+    return call;
+  });
+  try {
+    answerUnary(ctx, await result);
+  } catch (err) {
+    throw failure ?? err;
+  }
+}
+
+/**
+ * Answers a request to a bidirectional method: values are sent as they come, results streamed meanwhile. A bad
+ * value ends the sending and nothing else, as in grpc-gateway.
+ */
+export async function handleBidi(ctx: CallContext): Promise<void> {
+  const { client, binding, metadata } = ctx;
+  const call = client.makeBidiStreamRequest(
+    binding.grpcPath,
+    passThrough,
+    passThrough,
+    metadata,
+    callOptions(ctx),
+  );
+  void sendBody(ctx, call).catch(() => call.end());
+  await pipeStream(ctx, call);
+}
+
+async function sendBody(ctx: CallContext, call: Sink): Promise<void> {
+  for await (const bytes of messages(ctx)) if (!call.write(bytes)) await drained(call);
+  call.end();
+}
+
+function drained(call: Sink): Promise<void> {
+  return new Promise((resolve) => {
+    for (const event of ['drain', 'close', 'error', 'status']) call.once(event, resolve);
+  });
+}
+
+async function* messages(ctx: CallContext): AsyncGenerator<Buffer> {
+  const splitter = new JsonSplitter();
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  const text = (bytes?: Buffer): string => {
+    try {
+      return decoder.decode(bytes, { stream: bytes !== undefined });
+    } catch {
+      throw GatewayError.badRequest('the body is not valid UTF-8');
+    }
+  };
+  for await (const chunk of bodyChunks(ctx.req, ctx.bodyLimit)) {
+    for (const part of splitter.push(text(chunk))) yield encode(ctx, part);
+  }
+  for (const part of [...splitter.push(text()), splitter.rest()]) {
+    if (part.trim() !== '') yield encode(ctx, part);
+  }
+}
+
+function encode(ctx: CallContext, part: string): Buffer {
+  const json: JsonValue | undefined = parseJson(part);
+  return encodeJson(ctx.binding, json ?? {}, ctx.build);
+}

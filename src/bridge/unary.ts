@@ -1,0 +1,107 @@
+import { type DescField, type DescMessage, fromBinary } from '@bufbuild/protobuf';
+import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
+import type { Metadata, ServiceError } from '@grpc/grpc-js';
+import { readBody } from './body.js';
+import { type CallContext, callOptions, cancelWithClient, passThrough } from './call-context.js';
+import { GatewayError } from './gateway-error.js';
+import { fieldToJson, messageToJson } from './json-output.js';
+import type { JsonEscaping } from './json-text.js';
+import { metadataHeaders, trailerHeaders } from './metadata-out.js';
+import { buildRequest } from './request.js';
+import { respond } from './respond.js';
+
+/** What a unary call came back with. */
+export interface UnaryResult {
+  readonly bytes: Buffer;
+  readonly metadata: Metadata | undefined;
+  readonly trailers: Metadata | undefined;
+}
+
+/** Collects what a unary or client-streaming call emits. */
+export interface UnaryCall {
+  once(event: 'metadata' | 'status', listener: (value: Metadata & { metadata: Metadata }) => void): unknown;
+  cancel(): void;
+}
+
+/** Answers a request to a unary method. @throws GatewayError. */
+export async function handleUnary(ctx: CallContext): Promise<void> {
+  const request = buildRequest(ctx.binding, { ...ctx.parts, ...(await readParts(ctx)) }, ctx.build);
+  const result = await settleUnary(ctx, (done) =>
+    ctx.client.makeUnaryRequest(
+      ctx.binding.grpcPath,
+      passThrough,
+      passThrough,
+      request,
+      ctx.metadata,
+      callOptions(ctx),
+      done,
+    ),
+  );
+  answerUnary(ctx, result);
+}
+
+/** Reads the body of a request that is decoded as a whole. */
+export async function readParts(ctx: CallContext): Promise<{ body: Buffer; isForm: boolean }> {
+  const type = ctx.req.headers['content-type'] ?? '';
+  const mayBeForm = ['POST', 'PUT', 'PATCH'].includes(ctx.req.method ?? '');
+  return {
+    body: await readBody(ctx.req, ctx.bodyLimit),
+    isForm: mayBeForm && /^application\/x-www-form-urlencoded\s*(;|$)/i.test(type),
+  };
+}
+
+/** Starts a call with one answer and waits for it. @throws GatewayError. */
+export function settleUnary(
+  ctx: CallContext,
+  start: (done: (err: ServiceError | null, value?: Buffer) => void) => UnaryCall,
+): Promise<UnaryResult> {
+  return new Promise((resolve, reject) => {
+    let metadata: Metadata | undefined;
+    let answer: Buffer | undefined;
+    const call = start((err, value) => {
+      if (err === null) answer = value;
+      else reject(GatewayError.fromCall(err, metadata));
+    });
+    call.once('metadata', (received) => {
+      metadata = received;
+    });
+    // The trailers come after the answer, with the status.
+    call.once('status', (status) => {
+      if (answer !== undefined) resolve({ bytes: answer, metadata, trailers: status.metadata });
+    });
+    cancelWithClient(ctx.res, call);
+  });
+}
+
+/** Writes the answer of a method with one response message. */
+export function answerUnary(ctx: CallContext, { bytes, metadata, trailers }: UnaryResult): void {
+  const { method, responseBody } = ctx.binding;
+  const message = decodeMessage(method.output, bytes);
+  respond(ctx.req, ctx.res, ctx.style, {
+    status: 200,
+    headers: metadataHeaders(metadata),
+    trailers: trailerHeaders(trailers),
+    ...rendered(ctx, message, responseBody, 'proto'),
+  });
+}
+
+/** A response message, or one field of it, as it is written: JSON, or the bytes of a google.api.HttpBody. */
+export function rendered(
+  ctx: CallContext,
+  message: ReflectMessage,
+  field: DescField | undefined,
+  escaping: JsonEscaping,
+): { contentType: string; body: string | Uint8Array; isRaw: boolean } {
+  if (field === undefined && message.desc.typeName === 'google.api.HttpBody') {
+    const [contentType, data] = message.desc.fields.map((part) => message.get(part));
+    return { contentType: String(contentType), body: data as Uint8Array, isRaw: true };
+  }
+  const emitter = { registry: ctx.style.registry, escaping };
+  const body = field === undefined ? messageToJson(emitter, message) : fieldToJson(emitter, message, field);
+  return { contentType: 'application/json', body, isRaw: false };
+}
+
+/** Decodes a response message. */
+export function decodeMessage(desc: DescMessage, bytes: Buffer): ReflectMessage {
+  return reflect(desc, fromBinary(desc, bytes), false);
+}
