@@ -1,0 +1,192 @@
+import { randomUUID } from 'node:crypto';
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServerDuplexStream,
+  ServerWritableStream,
+  ServiceDefinition,
+  UntypedHandleCall,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { isAbortError, untilAborted } from '../base/abort.js';
+import { runDetached } from '../base/detached.js';
+import type { Logger } from '../base/logger.js';
+import { HubError } from '../model/hub-error.js';
+import { statusMetadata, type WireStatus } from '../wire/status.js';
+import { readMessages, writeMessages } from './bidi.js';
+import {
+  type BidiHandler,
+  type CallContext,
+  firstText,
+  type Handlers,
+  type StreamHandler,
+  type UnaryHandler,
+} from './call-context.js';
+import type { CancellableCall, LiveCall, LiveCalls } from './live-calls.js';
+
+/** A call that has just come in. */
+export interface IncomingCall {
+  /** Such as `/vmagent.v1.Hub/GetTask`. */
+  readonly path: string;
+  readonly metadata: Metadata;
+  readonly peer: string;
+}
+
+/** A call that was answered. */
+export interface FinishedCall {
+  readonly path: string;
+  /** gRPC status code. */
+  readonly code: number;
+  readonly durationMs: number;
+}
+
+/** What stands before every handler of a service. */
+export interface Gate<Who> {
+  /** Says who calls. @throws HubError NOT_AUTHENTICATED, NOT_ALLOWED. */
+  readonly admit: (call: IncomingCall) => Promise<Who>;
+  /** Longest time in milliseconds for a unary call whose caller set no deadline. */
+  readonly limitMs: (path: string, request: unknown) => number;
+  readonly calls: LiveCalls;
+  readonly log: Logger;
+  readonly observe: (call: FinishedCall) => void;
+}
+
+/** Handlers of a service whose definition was loaded and not generated. The definition says which kind each is. */
+export type LoadedHandlers<Who> = Readonly<
+  Record<string, UnaryHandler<never, unknown, Who> | StreamHandler<never, unknown, Who>>
+>;
+
+/** The handlers of a generated service, for `Server.addService`. */
+export function bindService<S extends ServiceDefinition, Who>(
+  definition: S,
+  handlers: Handlers<S, Who>,
+  gate: Gate<Who>,
+): UntypedServiceImplementation {
+  return bindLoaded(definition, handlers as LoadedHandlers<Who>, gate);
+}
+
+/** As {@link bindService}, for a definition that was loaded at run time. */
+export function bindLoaded<Who>(
+  definition: ServiceDefinition,
+  handlers: LoadedHandlers<Who>,
+  gate: Gate<Who>,
+): UntypedServiceImplementation {
+  const bound: Record<string, UntypedHandleCall> = {};
+  for (const [name, method] of Object.entries(definition)) {
+    const handler: unknown = handlers[name];
+    if (handler === undefined) throw new Error(`${method.path} has no handler`);
+    if (!method.responseStream) bound[name] = unary(method.path, handler as AnyUnary<Who>, gate);
+    else if (!method.requestStream) bound[name] = stream(method.path, handler as AnyStream<Who>, gate);
+    else bound[name] = bidi(method.path, handler as AnyBidi<Who>, gate);
+  }
+  return bound;
+}
+
+type AnyUnary<Who> = UnaryHandler<unknown, unknown, Who>;
+type AnyStream<Who> = StreamHandler<unknown, unknown, Who>;
+type AnyBidi<Who> = BidiHandler<unknown, unknown, Who>;
+
+function unary<Who>(
+  path: string,
+  handler: AnyUnary<Who>,
+  gate: Gate<Who>,
+): handleUnaryCall<unknown, unknown> {
+  return (call, callback) => {
+    const limitMs = Number.isFinite(Number(call.getDeadline()))
+      ? undefined
+      : gate.limitMs(path, call.request);
+    const work = async (ctx: CallContext<Who>, live: LiveCall) =>
+      callback(null, await untilAborted(handler(ctx, call.request), live.gone));
+    answer({ gate, path, call, mayFinish: true, limitMs, work, fail: (status) => callback(status) });
+  };
+}
+
+function stream<Who>(
+  path: string,
+  handler: AnyStream<Who>,
+  gate: Gate<Who>,
+): handleServerStreamingCall<unknown, unknown> {
+  return (call) => {
+    const work = async (ctx: CallContext<Who>, live: LiveCall) => {
+      await writeMessages(call, handler(ctx, call.request), live.gone);
+      call.end();
+    };
+    answer({ gate, path, call, mayFinish: false, work, fail: (status) => endWith(call, status) });
+  };
+}
+
+function bidi<Who>(
+  path: string,
+  handler: AnyBidi<Who>,
+  gate: Gate<Who>,
+): handleBidiStreamingCall<unknown, unknown> {
+  return (call) => {
+    const work = async (ctx: CallContext<Who>, live: LiveCall) => {
+      await writeMessages(call, handler(ctx, readMessages(call, live.gone)), live.gone);
+      call.end();
+    };
+    answer({ gate, path, call, mayFinish: false, work, fail: (status) => endWith(call, status) });
+  };
+}
+
+interface Answering<Who> {
+  readonly gate: Gate<Who>;
+  readonly path: string;
+  readonly call: CancellableCall & { readonly metadata: Metadata; getPeer(): string };
+  readonly mayFinish: boolean;
+  readonly limitMs?: number | undefined;
+  /** Answers, or throws before it has. */
+  readonly work: (ctx: CallContext<Who>, live: LiveCall) => Promise<void>;
+  readonly fail: (status: WireStatus) => void;
+}
+
+/** The one way through every call: exactly one status, and nothing that is thrown gets any further. */
+function answer<Who>(options: Answering<Who>): void {
+  const { gate, path, call, limitMs } = options;
+  runDetached(gate.log, path, async () => {
+    const begun = performance.now();
+    const requestId = requestIdOf(call.metadata);
+    const log = gate.log.with({ rpc: path, requestId });
+    const live = gate.calls.begin(call, options.mayFinish);
+    let code = 0;
+    try {
+      if (limitMs !== undefined) live.limit(limitMs);
+      const peer = call.getPeer();
+      const incoming = { path, metadata: call.metadata, peer };
+      const caller = await untilAborted(gate.admit(incoming), live.gone);
+      live.signal.throwIfAborted();
+      const { signal } = live;
+      await options.work({ signal, caller, metadata: call.metadata, peer, log, requestId }, live);
+    } catch (err) {
+      const error = HubError.from(live.signal.aborted && isAbortError(err) ? live.signal.reason : err);
+      const status = statusMetadata(error);
+      code = status.code;
+      if (error.reason === 'INTERNAL') log.error('a call failed', { error: error.cause ?? error });
+      status.metadata.set(REQUEST_ID_KEY, requestId);
+      options.fail(status);
+    } finally {
+      gate.calls.end(live);
+      const durationMs = performance.now() - begun;
+      log.debug('a call ended', { code, durationMs });
+      gate.observe({ path, code, durationMs });
+    }
+  });
+}
+
+const REQUEST_ID_KEY = 'x-request-id';
+
+/** The caller's own request id when it is short and harmless in a log, else a new one. */
+function requestIdOf(metadata: Metadata): string {
+  const given = firstText(metadata, REQUEST_ID_KEY);
+  return given !== undefined && /^[\w.:-]{1,64}$/.test(given) ? given : randomUUID();
+}
+
+/** grpc-js takes the status of a stream from its `error` event. What was written before goes out first. */
+function endWith(
+  call: ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>,
+  status: WireStatus,
+): void {
+  if (!call.cancelled && !call.destroyed && !call.writableEnded) call.emit('error', status);
+}

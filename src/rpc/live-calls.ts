@@ -1,0 +1,94 @@
+import { HubError } from '../model/hub-error.js';
+
+/** The parts of a grpc-js call that its life depends on. */
+export interface CancellableCall {
+  getDeadline(): Date | number;
+  once(event: 'cancelled', listener: () => void): unknown;
+}
+
+/** One call that is being answered. */
+export class LiveCall {
+  private readonly work = new AbortController();
+  private readonly peer = new AbortController();
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    call: CancellableCall,
+    /** Whether an answer still counts when the hub stops; streams are ended instead. */
+    private readonly mayFinish: boolean,
+  ) {
+    call.once('cancelled', () => this.abandon(reasonOfCancel(call.getDeadline())));
+  }
+
+  /** For handlers: aborts on cancel, deadline and hub stop. */
+  get signal(): AbortSignal {
+    return this.work.signal;
+  }
+
+  /** Aborts when nothing that the handler still does can be answered. */
+  get gone(): AbortSignal {
+    return this.peer.signal;
+  }
+
+  /** Ends the call after so many milliseconds. */
+  limit(ms: number): void {
+    const seconds = Math.round(ms / 1000);
+    const late = () => this.abandon(new HubError('DEADLINE_EXCEEDED', `not done within ${seconds} s`));
+    this.timer = setTimeout(late, ms);
+    this.timer.unref();
+  }
+
+  /** Tells the handler that the hub stops. */
+  stop(reason: HubError): void {
+    this.work.abort(reason);
+    if (!this.mayFinish) this.peer.abort(reason);
+  }
+
+  /** The call was answered. */
+  end(): void {
+    clearTimeout(this.timer);
+  }
+
+  private abandon(reason: HubError): void {
+    clearTimeout(this.timer);
+    this.work.abort(reason);
+    this.peer.abort(reason);
+  }
+}
+
+/** All calls of one door that are being answered. */
+export class LiveCalls {
+  private readonly calls = new Set<LiveCall>();
+  private stopReason: HubError | undefined;
+
+  /** How many are being answered. */
+  get size(): number {
+    return this.calls.size;
+  }
+
+  /** A call began. After `stop` it is told at once. */
+  begin(call: CancellableCall, mayFinish: boolean): LiveCall {
+    const live = new LiveCall(call, mayFinish);
+    this.calls.add(live);
+    if (this.stopReason !== undefined) live.stop(this.stopReason);
+    return live;
+  }
+
+  /** A call was answered. */
+  end(live: LiveCall): void {
+    live.end();
+    this.calls.delete(live);
+  }
+
+  /** Tells all calls, also those that come, that the hub stops. */
+  stop(): void {
+    this.stopReason ??= new HubError('HUB_STOPPING', 'the hub stops; try again', { retryAfterMs: 1000 });
+    for (const live of this.calls) live.stop(this.stopReason);
+  }
+}
+
+/** grpc-js tells of a passed deadline as of a cancel. */
+function reasonOfCancel(deadline: Date | number): HubError {
+  if (Date.now() >= Number(deadline)) return new HubError('DEADLINE_EXCEEDED', 'the deadline has passed');
+  return new HubError('CANCELLED', 'the caller is gone');
+}
