@@ -1,0 +1,109 @@
+import type { Attempt, NewTask, Task, TaskOutcome, TaskState } from '../../model/task.js';
+import { isTerminal } from '../../model/task.js';
+
+/** Owner of tasks that wait for any agent. */
+export const POOL = '';
+
+/** tasks.phase: what the partial indexes tell apart. */
+export type Phase = 0 | 1 | 2;
+
+/** The attempt that a task has in hand or ended with. Earlier ones are in the table `attempts`. */
+export interface CurrentRun {
+  readonly agent: string;
+  readonly dispatchMs: number;
+  readonly startMs?: number;
+}
+
+/** A task with what only the store knows of it. */
+export interface StoredTask {
+  readonly task: Task;
+  readonly run?: CurrentRun;
+  /** Dependencies that have not succeeded yet. */
+  readonly unmet: number;
+}
+
+/** Columns from which a task is made. */
+export interface TaskRow {
+  readonly sequence: number;
+  readonly owner: string;
+  readonly state: TaskState;
+  readonly unmet: number;
+  readonly spec: string;
+  readonly details: string;
+}
+
+/** What changes in the life of a task, kept as JSON. */
+interface Details {
+  readonly attempt: number;
+  readonly failedRuns: number;
+  readonly cancelRequested: boolean;
+  readonly dispatchMs?: number;
+  readonly startMs?: number;
+  readonly endMs?: number;
+  readonly outcome?: TaskOutcome;
+  readonly run?: CurrentRun;
+}
+
+/** The columns of {@link TaskRow}, for SELECT. */
+export const TASK_COLUMNS = 'sequence, owner, state, unmet, spec, details';
+
+/** Makes a task from its row. */
+export function fromRow(row: TaskRow): StoredTask {
+  const spec = JSON.parse(row.spec) as NewTask;
+  const { run, ...details } = JSON.parse(row.details) as Details;
+  const agent = row.owner === POOL ? {} : { agent: row.owner };
+  const { sequence, state, unmet } = row;
+  const task: Task = { ...spec, ...agent, ...details, sequence, state, pooled: spec.agent === undefined };
+  return run ? { task, run, unmet } : { task, unmet };
+}
+
+/** The column `details` of a task. */
+export function detailsOf({ task, run }: StoredTask): string {
+  const { attempt, failedRuns, cancelRequested, dispatchMs, startMs, endMs, outcome } = task;
+  const details: Details = {
+    attempt,
+    failedRuns,
+    cancelRequested,
+    ...(dispatchMs === undefined ? {} : { dispatchMs }),
+    ...(startMs === undefined ? {} : { startMs }),
+    ...(endMs === undefined ? {} : { endMs }),
+    ...(outcome === undefined ? {} : { outcome }),
+    ...(run === undefined ? {} : { run }),
+  };
+  return JSON.stringify(details);
+}
+
+/** The column `phase` of a state. */
+export function phaseOf(state: TaskState): Phase {
+  if (state === 'QUEUED') return 0;
+  return isTerminal(state) ? 2 : 1;
+}
+
+/** The column `owner` of a task. */
+export function ownerOf(task: Pick<Task, 'agent'>): string {
+  return task.agent ?? POOL;
+}
+
+/** Whether a task ended without having run to its end. */
+export function isDeadLetter(task: Task): boolean {
+  return task.state === 'LOST' || (task.state === 'FAILED' && task.startMs === undefined);
+}
+
+/** Whether a lane with `onFailure: STOP` stops behind a task that ended so. */
+export function stopsLane(task: Task): boolean {
+  const failed = task.state === 'FAILED' || task.state === 'TIMED_OUT' || task.state === 'LOST';
+  return failed && task.onFailure === 'STOP';
+}
+
+/** The attempt that a task has in hand or ended with. */
+export function currentAttempt({ task, run }: StoredTask): Attempt | undefined {
+  if (!run) return undefined;
+  const end = task.endMs === undefined ? {} : { endMs: task.endMs };
+  const outcome = task.outcome === undefined ? {} : { outcome: task.outcome };
+  return { number: task.attempt, state: task.state, ...run, ...end, ...outcome };
+}
+
+/** The same set of capabilities always has the same key. */
+export function capabilityKey(capabilities: readonly string[]): string {
+  return JSON.stringify([...new Set(capabilities)].sort());
+}
