@@ -1,0 +1,17 @@
+import { Command } from 'clipanion';
+import { HubOptionsCommand } from '../hub-options.js';
+
+/** Runs the hub in the foreground. */
+export class HubCommand extends HubOptionsCommand {
+  static override paths = [['hub']];
+  static synopsis = 'hub [options]';
+  static override usage = Command.Usage({
+    description: 'Run the hub in the foreground until SIGTERM or Ctrl-C.',
+    examples: [['', '$0 hub --http 127.0.0.1:8091']],
+  });
+
+  async execute(): Promise<number> {
+    const { runHub } = await import('../../src/app/hub-main.js');
+    return (await runHub({ flags: this.flags(), env: this.context.env })) ?? 0;
+  }
+}

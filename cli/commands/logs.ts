@@ -1,0 +1,51 @@
+import { Command, Option } from 'clipanion';
+import { BaseCommand, write } from '../base-command.js';
+import { parseCount } from '../format/duration.js';
+import { jsonLine } from '../format/json.js';
+import { logLine } from '../format/logs.js';
+
+/** How long the hub may be away while logs are followed. */
+const RECONNECT_MS = 10 * 60_000;
+const DEFAULT_LINES = 100;
+const MAX_LINES = 1_000_000;
+
+/** Shows what tasks wrote. */
+export class LogsCommand extends BaseCommand {
+  static override paths = [['logs']];
+  static synopsis = 'logs <name> [options]';
+  static override usage = Command.Usage({
+    description: 'Show what the tasks of an agent wrote, each stream to its own.',
+    examples: [
+      ['', '$0 logs dev --lines 5'],
+      ['', '$0 logs dev --follow --timestamps'],
+    ],
+  });
+
+  follow = Option.Boolean('-f,--follow', false, { description: 'go on with what comes, until Ctrl-C' });
+  lines = Option.String('-n,--lines', {
+    description: `<n> how many of the last lines (default ${DEFAULT_LINES})`,
+  });
+  task = Option.String('--task', {
+    description: '<id> only the output of this task, all of it without --lines',
+  });
+  timestamps = Option.Boolean('--timestamps', false, { description: 'show when each line was read' });
+  name = Option.String();
+
+  async execute(): Promise<number> {
+    const client = await this.connect();
+    const lines = this.lines === undefined ? undefined : parseCount('--lines', this.lines, MAX_LINES);
+    const scope = this.task === undefined ? { agent: this.name } : { task: this.task };
+    const count = lines ?? (this.task === undefined ? DEFAULT_LINES : undefined);
+    const request = { ...scope, follow: this.follow, ...(count === undefined ? {} : { lines: count }) };
+    const options = { signal: this.context.signal, reconnectMs: this.follow ? RECONNECT_MS : 0 };
+    for await (const record of client.logs(request, options)) {
+      if (this.json) await this.print(jsonLine(record));
+      else if (record.stream === 'GAP') this.note(`vm-agent: ${record.gapBytes} bytes of output were lost`);
+      else {
+        const stream = record.stream === 'STDERR' ? this.context.stderr : this.context.stdout;
+        await write(stream, logLine(record, this.timestamps));
+      }
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,94 @@
+import { Cli, type CommandClass } from 'clipanion';
+import { messageOf } from '../src/base/errno.js';
+import { HubError } from '../src/model/hub-error.js';
+import type { BaseCommand } from './base-command.js';
+import type { CommandEntry } from './commands/table.js';
+import { type CliContext, Interrupted } from './context.js';
+import { commandHelp } from './format/command-help.js';
+import { errorLines } from './format/errors.js';
+import { UsageError } from './usage-error.js';
+
+/** Exit codes that are not of the error table. */
+const FAILED = 1;
+const USAGE = 2;
+
+/** Handled before parsing, so that help needs no valid command line. */
+const HELP = { names: ['-h', '--help'], description: 'show this help', arity: 0, hidden: false };
+
+/** Clipanion with one command, whose options can be looked at. */
+class OneCommandCli extends Cli<CliContext> {
+  constructor(command: CommandClass<CliContext>) {
+    super({ binaryName: 'vm-agent', enableColors: false });
+    this.register(command);
+  }
+
+  options() {
+    return [...this.registrations.values()].flatMap(({ builder }) => builder.options);
+  }
+}
+
+/** Parses the arguments of one command and runs it. Errors go to stderr; resolves with the exit code. */
+export async function executeCommand(
+  entry: CommandEntry,
+  args: readonly string[],
+  context: CliContext,
+): Promise<number> {
+  const commandClass = await entry.load();
+  const cli = new OneCommandCli(commandClass);
+  const options = [...cli.options(), HELP];
+  const statics = commandClass as CommandClass<CliContext> & Partial<CommandStatics>;
+  try {
+    const prepared = statics.prepare?.(args, options) ?? args;
+    if (asksForHelp(prepared)) {
+      const synopsis = statics.synopsis ?? `${entry.name} [options]`;
+      context.stdout.write(commandHelp({ synopsis, usage: commandClass.usage ?? {}, options }));
+      return 0;
+    }
+    const command = cli.process([entry.name, ...prepared], context);
+    command.context = context as CliContext & typeof command.context;
+    return await run(command as BaseCommand, context);
+  } catch (err) {
+    return usageFailure(err, entry, context);
+  }
+}
+
+/** What a command class may say beside what clipanion knows. */
+export interface CommandStatics {
+  /** First line of its help, such as `create <name> [options]`. */
+  readonly synopsis: string;
+  /** Rearranges arguments before they are parsed. */
+  prepare(args: readonly string[], options: readonly OptionShape[]): readonly string[];
+}
+
+/** An option as clipanion knows it. */
+export interface OptionShape {
+  readonly names: readonly string[];
+  readonly arity: number;
+}
+
+async function run(command: BaseCommand, context: CliContext): Promise<number> {
+  try {
+    return (await command.execute()) ?? 0;
+  } catch (err) {
+    if (err instanceof UsageError) throw err;
+    if (err instanceof Interrupted) return err.exitCode;
+    const { debug, json } = command;
+    context.stderr.write(errorLines(err, { debug, json }));
+    return command.exitCodeOf(err);
+  } finally {
+    await command.close();
+  }
+}
+
+function usageFailure(err: unknown, entry: CommandEntry, context: CliContext): number {
+  // Clipanion shows the usage behind its message; the first line says what is wrong.
+  const [message = ''] = messageOf(err).split('\n');
+  context.stderr.write(`error: ${message}\nhint: vm-agent help ${entry.name}\n`);
+  return err instanceof HubError ? FAILED : USAGE;
+}
+
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  const own = end < 0 ? args : args.slice(0, end);
+  return own.includes('-h') || own.includes('--help');
+}

@@ -1,0 +1,32 @@
+import type { CommandEntry } from '../commands/table.js';
+
+const EXAMPLES = `Examples
+  vm-agent up
+  vm-agent create dev
+  vm-agent exec dev -- npm test
+`;
+
+/** The help of the whole program. */
+export function topLevelHelp(commands: readonly CommandEntry[]): string {
+  const groups = [...new Set(commands.map((command) => command.group))];
+  const sections = groups.map((group) => section(group, commands));
+  return `vm-agent: run work in machines that can be thrown away
+
+Usage
+  vm-agent <command> [options]
+
+${sections.join('\n')}
+${EXAMPLES}
+Options of every command: --hub ADDRESS  --json  --debug  -h, --help
+More: vm-agent help <command>  ·  vm-agent help exit-codes
+`;
+}
+
+function section(group: string, commands: readonly CommandEntry[]): string {
+  const rows = commands.filter((command) => command.group === group);
+  const lines = rows.map(({ name, alias, summary }) => {
+    const names = alias ? `${name}, ${alias}` : name;
+    return `  ${names.padEnd(14)}${summary}\n`;
+  });
+  return `${group}\n${lines.join('')}`;
+}
