@@ -38,6 +38,8 @@ export interface ProviderCapabilities {
   readonly snapshot: boolean;
   /** Snapshots hold memory. */
   readonly liveSnapshot: boolean;
+  /** Stops all processes of a running machine by itself while it copies the disk for a snapshot. */
+  readonly freezes: boolean;
   readonly console: boolean;
   /** Limits that it enforces. */
   readonly enforces: readonly ('cpu' | 'memory' | 'disk')[];
@@ -59,7 +61,8 @@ export interface BootInfo {
   readonly agentId: string;
   /** Address of the agent door as seen from the host: `unix:/path` or `host:port`. */
   readonly door: string;
-  readonly joinSecret: string;
+  /** Given at the first start only; the provider keeps it (0600, outside snapshots) for the later ones. */
+  readonly joinSecret?: string;
   readonly vmGeneration: number;
 }
 

@@ -1,0 +1,72 @@
+/**
+ * First process of a machine. Writes its own pid, start time and boot into the pid file, which must not exist:
+ * of two launchers at the same time one gives up. Then it becomes the program that follows.
+ *
+ * $1 pid file; $2... program with arguments.
+ */
+export const LAUNCH_SCRIPT = `set -eu
+pid_file=$1; shift
+ticks=$(cut -d' ' -f22 "/proc/$$/stat")
+read -r boot < /proc/sys/kernel/random/boot_id
+set -C
+echo "$$ $ticks $boot" > "$pid_file"
+set +C
+exec "$@"
+`;
+
+/**
+ * Makes the mounts of a machine inside its mount namespace, then becomes the program behind \`--\`.
+ *
+ * Groups of three arguments: \`bind\` or \`rbind\`, source, target; or \`ro\`, -, target.
+ */
+export const MOUNT_SCRIPT = `set -eu
+while [ "$1" != -- ]; do
+  case $1 in
+    ro) mount -o remount,bind,ro "$3" ;;
+    *) mkdir -p "$3"; mount "--$1" "$2" "$3" ;;
+  esac
+  shift 3
+done
+shift
+cd "$HOME"
+exec "$@"
+`;
+
+/**
+ * Runs the agent, hands SIGTERM on to it, collects orphans and ends when the agent ends. Its console goes through
+ * a pipe into a file of at most 1 MiB, with one older file beside it. Writes \`up\` to descriptor 3 once the agent
+ * was started.
+ *
+ * $1 directory of the console; $2... agent with arguments.
+ */
+export const INIT_SCRIPT = `set -u
+dir=$1; shift
+keep_console() {
+  while :; do
+    seen=$(LC_ALL=C dd bs=65536 count=1 2>&1 >> "$dir/console.log")
+    case $seen in 0+0*) break ;; esac
+    [ "$(wc -c < "$dir/console.log")" -le 1048576 ] || mv -f "$dir/console.log" "$dir/console.old"
+  done
+}
+rm -f "$dir/console.pipe"
+mkfifo -m 600 "$dir/console.pipe" || exit 1
+keep_console < "$dir/console.pipe" 2> /dev/null 3>&- &
+console=$!
+agent=
+trap '[ -z "$agent" ] || kill -TERM "$agent"' TERM
+"$@" > "$dir/console.pipe" 2>&1 3>&- &
+agent=$!
+echo up >&3
+exec 3>&- > /dev/null 2>&1
+while :; do
+  wait "$agent"; code=$?
+  kill -0 "$agent" || break
+done
+tries=0
+while kill -0 "$console" && [ "$tries" -lt 50 ]; do
+  sleep 0.02
+  tries=$((tries + 1))
+done
+kill -KILL "$console"
+exit "$code"
+`;
