@@ -53,7 +53,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, Access>>>> = {
   'vmagent.v1.Hub': HUB,
   'vmagent.v1.VmManager': VM_MANAGER,
   'vmagent.v1.Agent': AGENT,
-  'grpc.health.v1.Health': { Check: 'anybody', List: 'anybody', Watch: 'anybody' },
+  'grpc.health.v1.Health': { Check: 'anybody', Watch: 'anybody' },
   'grpc.reflection.v1.ServerReflection': { ServerReflectionInfo: 'viewer' },
   'grpc.reflection.v1alpha.ServerReflection': { ServerReflectionInfo: 'viewer' },
 };
