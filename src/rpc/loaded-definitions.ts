@@ -40,7 +40,6 @@ const HEALTH: Parameters<typeof fromJSON>[0] = {
             Check: { comment: '', requestType: 'HealthCheckRequest', responseType: 'HealthCheckResponse' },
             Watch: {
               comment: '',
-              comment: '',
               requestType: 'HealthCheckRequest',
               responseType: 'HealthCheckResponse',
               responseStream: true,
