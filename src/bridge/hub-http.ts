@@ -1,0 +1,87 @@
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import { Metadata } from '@grpc/grpc-js';
+import express, { type Express } from 'express';
+import type { Caller } from '../security/caller.js';
+import { type Bridge, type BridgeOptions, createBridge, type ExtraRoute } from './bridge.js';
+import { callerOf, type HttpGuard } from './guard.js';
+import { healthzRoute, readyzRoute } from './health-routes.js';
+import { acceptHubShorthands } from './hub-leniency.js';
+import { createOpenApi } from './openapi.js';
+import { outputRoute } from './output-route.js';
+import { respondError } from './respond.js';
+import { documentRoute, metricsRoute } from './system-routes.js';
+
+/** Options of {@link createHubHttp}. */
+export interface HubHttpOptions extends Pick<BridgeOptions, 'descriptors' | 'backend' | 'log' | 'bodyLimit'> {
+  readonly guard: HttpGuard;
+  /** Metadata that tells the hub for whom the bridge calls. */
+  readonly callerHeaders: (caller: Caller) => Readonly<Record<string, string>>;
+  /** The metrics in the text format of Prometheus. */
+  readonly metrics: () => Promise<string>;
+  /** Version of the hub. */
+  readonly version: string;
+}
+
+/** The REST door of a hub. */
+export interface HubHttp {
+  /** Everything on port 9091, guarded. */
+  readonly app: Express;
+  /** The unguarded bridge, for doors with a guard of their own (the dashboard). */
+  readonly bridge: Bridge;
+  close(): void;
+}
+
+/** Makes the hub's REST door: the guard, the routes of the protos, and those beside them. */
+export function createHubHttp(options: HubHttpOptions): HubHttp {
+  const { descriptors, backend, log, bodyLimit, guard, callerHeaders } = options;
+  const bridge: Bridge = createBridge({
+    descriptors,
+    backend,
+    log,
+    ...(bodyLimit === undefined ? {} : { bodyLimit }),
+    legacyErrorField: true,
+    fieldViolations: true,
+    methodOverride: false,
+    headers: [
+      ['X-Content-Type-Options', 'nosniff'],
+      ['Cache-Control', 'no-store'],
+    ],
+    prepareBody: acceptHubShorthands,
+    callMetadata: (req) => callerMetadata(req, callerHeaders),
+    extraRoutes: extraRoutes(options, () => bridge),
+  });
+  const app = plainExpress();
+  app.use(guard.middleware(bridge.style));
+  app.use(bridge.handler);
+  app.use((err: unknown, req: IncomingMessage, res: ServerResponse, _next: () => void) => {
+    log.error('HTTP request failed', { method: req.method, status: STATUS_CODES[500], error: err });
+    respondError(req, res, bridge.style, err);
+  });
+  return { app, bridge, close: () => bridge.close() };
+}
+
+/** An express application that adds nothing to answers. */
+export function plainExpress(): Express {
+  return express().disable('x-powered-by').disable('etag');
+}
+
+function extraRoutes({ metrics, version }: HubHttpOptions, bridge: () => Bridge): ExtraRoute[] {
+  return [
+    metricsRoute(metrics),
+    healthzRoute,
+    readyzRoute,
+    outputRoute,
+    documentRoute('/version', () => ({ name: 'vm-agent-system', version })),
+    documentRoute('/openapi.json', () =>
+      createOpenApi(bridge().bindings, { title: 'vm-agent-system', version }),
+    ),
+  ];
+}
+
+function callerMetadata(req: IncomingMessage, headers: HubHttpOptions['callerHeaders']): Metadata {
+  const metadata = new Metadata();
+  const caller = callerOf(req);
+  if (caller === undefined) return metadata;
+  for (const [key, value] of Object.entries(headers(caller))) metadata.set(key, value);
+  return metadata;
+}
