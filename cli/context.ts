@@ -10,6 +10,12 @@ export class Interrupted extends Error {
   }
 }
 
+/** The exit code when an error says that a signal came; undefined for all others. */
+export function interruptedCode(err: unknown): number | undefined {
+  const known = err instanceof Error && err.name === 'Interrupted' && 'exitCode' in err;
+  return known && typeof err.exitCode === 'number' ? err.exitCode : undefined;
+}
+
 /** What commands may touch of the outside world. */
 export interface CliContext {
   readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };

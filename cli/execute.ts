@@ -1,16 +1,17 @@
 import { Cli, type CommandClass } from 'clipanion';
 import { messageOf } from '../src/base/errno.js';
-import { HubError } from '../src/model/hub-error.js';
 import type { BaseCommand } from './base-command.js';
 import type { CommandEntry } from './commands/table.js';
-import { type CliContext, Interrupted } from './context.js';
+import { type CliContext, interruptedCode } from './context.js';
 import { commandHelp } from './format/command-help.js';
 import { errorLines } from './format/errors.js';
 import { UsageError } from './usage-error.js';
 
-/** Exit codes that are not of the error table. */
-const FAILED = 1;
+/** Exit code of wrong usage. */
 const USAGE = 2;
+
+/** What clipanion says, among much else, when a positional argument is missing or one too many. */
+const WRONG_COUNT = /^(Command not found|Not enough positional|Extraneous positional)/;
 
 /** Handled before parsing, so that help needs no valid command line. */
 const HELP = { names: ['-h', '--help'], description: 'show this help', arity: 0, hidden: false };
@@ -37,10 +38,10 @@ export async function executeCommand(
   const cli = new OneCommandCli(commandClass);
   const options = [...cli.options(), HELP];
   const statics = commandClass as CommandClass<CliContext> & Partial<CommandStatics>;
+  const synopsis = statics.synopsis ?? `${entry.name} [options]`;
   try {
     const prepared = statics.prepare?.(args, options) ?? args;
     if (asksForHelp(prepared)) {
-      const synopsis = statics.synopsis ?? `${entry.name} [options]`;
       context.stdout.write(commandHelp({ synopsis, usage: commandClass.usage ?? {}, options }));
       return 0;
     }
@@ -48,7 +49,7 @@ export async function executeCommand(
     command.context = context as CliContext & typeof command.context;
     return await run(command as BaseCommand, context);
   } catch (err) {
-    return usageFailure(err, entry, context);
+    return usageFailure(err, synopsis, entry, context);
   }
 }
 
@@ -71,7 +72,8 @@ async function run(command: BaseCommand, context: CliContext): Promise<number> {
     return (await command.execute()) ?? 0;
   } catch (err) {
     if (err instanceof UsageError) throw err;
-    if (err instanceof Interrupted) return err.exitCode;
+    const interrupted = interruptedCode(err);
+    if (interrupted !== undefined) return interrupted;
     const { debug, json } = command;
     context.stderr.write(errorLines(err, { debug, json }));
     return command.exitCodeOf(err);
@@ -80,11 +82,12 @@ async function run(command: BaseCommand, context: CliContext): Promise<number> {
   }
 }
 
-function usageFailure(err: unknown, entry: CommandEntry, context: CliContext): number {
+function usageFailure(err: unknown, synopsis: string, entry: CommandEntry, context: CliContext): number {
   // Clipanion shows the usage behind its message; the first line says what is wrong.
-  const [message = ''] = messageOf(err).split('\n');
+  const [first = ''] = messageOf(err).split('\n');
+  const message = WRONG_COUNT.test(first) ? `wrong number of arguments; usage: vm-agent ${synopsis}` : first;
   context.stderr.write(`error: ${message}\nhint: vm-agent help ${entry.name}\n`);
-  return err instanceof HubError ? FAILED : USAGE;
+  return USAGE;
 }
 
 function asksForHelp(args: readonly string[]): boolean {

@@ -1,7 +1,7 @@
 import { Command, Option } from 'clipanion';
 import type { Task } from '../../src/client/index.js';
 import { BaseCommand, write } from '../base-command.js';
-import { Interrupted } from '../context.js';
+import { interruptedCode } from '../context.js';
 import { execTarget, splitExecArgs } from '../exec-args.js';
 import type { OptionShape } from '../execute.js';
 import { parseDuration } from '../format/duration.js';
@@ -76,8 +76,8 @@ arguments, which no shell touches. Ctrl-C cancels the command; a second one kill
 
   private async finish(task: Task): Promise<number> {
     if (this.json) await this.print(jsonLine(task));
-    const { signal } = this.context;
-    if (signal.aborted && signal.reason instanceof Interrupted) return signal.reason.exitCode;
+    const interrupted = interruptedCode(this.context.signal.reason);
+    if (interrupted !== undefined) return interrupted;
     const note = endNote(task);
     if (note) this.note(`vm-agent: ${safe(note)}`);
     return taskExitCode(task);

@@ -1,0 +1,289 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { Interrupted } from '../../../cli/context.js';
+import { AgentInfo } from '../../../gen/vmagent/v1/agent.js';
+import { Event } from '../../../gen/vmagent/v1/log.js';
+import { type CliRun, cli } from '../../support/cli.js';
+import { FakeOperatorHub } from '../../support/fake-operator-hub.js';
+
+describe('vm-agent', () => {
+  let hub: FakeOperatorHub;
+
+  beforeEach(async () => {
+    hub = await new FakeOperatorHub().start();
+  });
+  afterEach(() => hub.stop());
+
+  const vmAgent = (args: readonly string[], run: CliRun = {}) =>
+    cli(args, { ...run, env: { VM_AGENT_HUB: hub.address, ...run.env } });
+
+  describe('exec', () => {
+    it('returns the remote code and keeps the streams apart', async () => {
+      hub.onTask = (task) => task.write('STDOUT', 'o\n').write('STDERR', 'e\n').exit(7);
+      expect(await vmAgent(['exec', 'dev', 'echo o; exit 7'])).deep.equal({
+        code: 7,
+        stdout: 'o\n',
+        stderr: 'e\n',
+      });
+    });
+
+    it('sends every option', async () => {
+      await vmAgent([
+        'exec',
+        '--sudo',
+        '--timeout',
+        '30s',
+        '-e',
+        'A=1=2',
+        '-e',
+        'B=',
+        '-w',
+        '/srv',
+        'dev',
+        '--',
+        'a b',
+        '$c',
+      ]);
+      const [task] = [...hub.tasks.values()];
+      expect(task?.request).deep.include({
+        agent: 'dev',
+        type: 'exec',
+        command: '',
+        argv: ['a b', '$c'],
+        sudo: true,
+        timeout: 30_000,
+        env: { A: '1=2', B: '' },
+        cwd: '/srv',
+      });
+    });
+
+    it('takes the options of the first system behind a command line', async () => {
+      await vmAgent(['exec', 'dev', 'apt update && apt install -y x', '--sudo']);
+      const [task] = [...hub.tasks.values()];
+      expect(task?.request).include({ command: 'apt update && apt install -y x', sudo: true });
+    });
+
+    it('answers 124 for a time-out and 137 for SIGKILL', async () => {
+      hub.onTask = (task) => task.end('TIMED_OUT', { reason: 'TIMEOUT' });
+      expect((await vmAgent(['exec', 'dev', 'sleep'])).code).equal(124);
+      hub.onTask = (task) => task.end('FAILED', { signal: 'SIGKILL' });
+      expect((await vmAgent(['exec', 'dev', 'sleep'])).code).equal(137);
+    });
+
+    it('answers 125 for failures of ours, on stderr', async () => {
+      const unknown = await vmAgent(['exec', 'nobody', 'ls']);
+      expect(unknown).deep.equal({ code: 125, stdout: '', stderr: 'error: there is no agent nobody\n' });
+      hub.stop();
+      expect((await vmAgent(['exec', 'dev', 'ls'])).code).equal(125);
+    });
+
+    it('cancels the remote task on Ctrl-C and exits 130', async () => {
+      const ctrlC = new AbortController();
+      hub.onTask = (task) => {
+        task.onCancel = () => task.write('STDOUT', 'bye\n').end('CANCELLED', { reason: 'CANCELLED' });
+        task.write('STDOUT', 'hi\n');
+      };
+      const onStdout = () => ctrlC.abort(new Interrupted(130));
+      const result = await vmAgent(['exec', 'dev', 'sleep', '100'], { signal: ctrlC.signal, onStdout });
+      expect(result).deep.equal({ code: 130, stdout: 'hi\nbye\n', stderr: '' });
+    });
+
+    it('says that an offline agent is waited for', async () => {
+      hub.onTask = (task) => {
+        task.state = 'QUEUED';
+        setImmediate(() => task.exit(0));
+      };
+      const result = await vmAgent(['exec', 'dev', 'ls']);
+      expect(result.code).equal(0);
+      expect(result.stderr).contain('dev is offline');
+    });
+  });
+
+  describe('usage', () => {
+    const cases: [string[], RegExp][] = [
+      [['lst'], /unknown command 'lst'. Did you mean 'list'\?/],
+      [['frobnicate'], /unknown command 'frobnicate'\.\n/],
+      [['exec', 'dev'], /usage: vm-agent exec/],
+      [['status'], /usage: vm-agent status/],
+      [['list', '--bogus'], /--bogus/],
+      [['exec', '--timeout', 'soon', 'dev', 'ls'], /--timeout/],
+      [['create', 'dev', '--cpu', 'abc'], /--cpu: must be a whole number/],
+      [['destroy', 'dev'], /--force/],
+      [['tasks', '--state', 'odd'], /--state: must be one of QUEUED/],
+      [['task', 'dev'], /--requires/],
+      [['--hub', 'nowhere', 'list'], /hub: must be HOST:PORT/],
+    ];
+    for (const [args, message] of cases) {
+      it(`${args.join(' ')} exits 2 and says why on stderr`, async () => {
+        const { code, stdout, stderr } = await vmAgent(args);
+        expect(stderr)
+          .match(message)
+          .and.not.match(/\n\s+at /);
+        expect([code, stdout]).deep.equal([2, '']);
+        expect(hub.tasks.size).equal(0);
+      });
+    }
+
+    it('shows help without an error', async () => {
+      for (const args of [[], ['help'], ['--help'], ['-h']]) {
+        const { code, stdout, stderr } = await vmAgent(args);
+        expect([code, stderr]).deep.equal([0, '']);
+        expect(stdout.split('\n').length).lessThan(50);
+      }
+      const [asked, flag] = [await vmAgent(['help', 'exec']), await vmAgent(['exec', '--help'])];
+      expect(asked).deep.equal(flag);
+      expect((await vmAgent(['help', 'exit-codes'])).stdout).contain('124');
+    });
+  });
+
+  describe('agents', () => {
+    it('lists none and some', async () => {
+      expect((await vmAgent(['list'])).stdout).equal('No agents registered\n');
+      expect((await vmAgent(['list', '--json'])).stdout).equal('[]\n');
+      hub.agents.push(
+        AgentInfo.fromPartial({
+          id: 'dev',
+          status: 'online',
+          type: 'builder',
+          health: { cpu: 12.4, uptime: 3900, memory: { usagePercent: 6.55 } },
+        }),
+        AgentInfo.fromPartial({ id: 'off', status: 'offline', type: 'generic' }),
+      );
+      expect((await vmAgent(['ls'])).stdout).equal(
+        'Name  Status   Type     CPU  Memory  Tasks  Uptime\n' +
+          'dev   online   builder  12%  6.5%    0      1h 5m\n' +
+          'off   offline  generic  N/A  N/A     0      N/A\n\nTotal: 2 agents\n',
+      );
+    });
+
+    it('shows one, and 3 for none', async () => {
+      hub.agents.push(AgentInfo.fromPartial({ id: 'dev', status: 'online', capabilities: ['git'] }));
+      const { code, stdout } = await vmAgent(['status', 'dev']);
+      expect([code, stdout.split('\n')[0]]).deep.equal([0, '╔═══ Agent Status: dev ═══╗']);
+      expect(stdout).contain('Provider:         local').and.contain('git');
+      expect((await vmAgent(['status', 'odd'])).code).equal(3);
+    });
+
+    it('creates one: stages on stderr, the name alone on stdout', async () => {
+      hub.stages = [{ name: 'boot', detail: 'started', durationMs: 1900, error: '' }];
+      const { code, stdout, stderr } = await vmAgent([
+        'create',
+        'dev',
+        '--capabilities',
+        'a, b',
+        '--hub-url',
+        'ws://x',
+      ]);
+      expect([code, stdout]).deep.equal([0, 'dev\n']);
+      expect(stderr).contain('--hub-url is ignored').and.contain('create dev: boot started (1.9s)\n');
+    });
+
+    it('destroys with --force', async () => {
+      expect(await vmAgent(['destroy', 'dev', '--force'])).deep.equal({
+        code: 0,
+        stdout: '',
+        stderr: 'dev is destroyed\n',
+      });
+      expect(hub.removed).deep.equal(['dev']);
+    });
+
+    it('asks on a terminal, and takes no for an answer', async () => {
+      const run = { stdinIsTTY: true, stdin: 'n\n' };
+      const { code, stderr } = await vmAgent(['destroy', 'dev'], run);
+      expect(stderr).contain('Are you sure you want to destroy agent dev? (y/N) ');
+      expect([code, hub.removed]).deep.equal([1, []]);
+      expect((await vmAgent(['destroy', 'dev'], { ...run, stdin: 'y\n' })).code).equal(0);
+      expect(hub.removed).deep.equal(['dev']);
+    });
+
+    it('names a snapshot by the time when none is given', async () => {
+      expect((await vmAgent(['snapshot', 'dev'])).stdout).match(/^snapshot-\d{13}\n$/);
+      expect((await vmAgent(['snapshot', 'dev', 'clean'])).stdout).equal('clean\n');
+      expect((await vmAgent(['snapshots', 'dev'])).stdout).contain('clean');
+    });
+  });
+
+  describe('task', () => {
+    it('takes JSON as REST does and answers the id', async () => {
+      const json =
+        '{"type":"build","timeout":"5000","cwd":null,"comment":"unknown fields are ignored","env":{"A":"b"}}';
+      const { code, stdout } = await vmAgent(['task', 'dev', json]);
+      const [task] = [...hub.tasks.values()];
+      expect([code, stdout]).deep.equal([0, `Task ID: ${task?.id}\n`]);
+      expect(task?.request).deep.include({ agent: 'dev', type: 'build', timeout: 5000, env: { A: 'b' } });
+    });
+
+    it('waits and exits as the task does', async () => {
+      hub.onTask = (task) => task.exit(9);
+      const { code, stdout } = await vmAgent(['task', 'dev', '-', '--wait'], { stdin: '{"type":"test"}' });
+      expect(code).equal(9);
+      expect(JSON.parse(stdout)).include({ state: 'FAILED', exitCode: 9 });
+    });
+
+    it('leaves the choice of the agent to the hub', async () => {
+      await vmAgent(['task', '--requires', 'docker, gpu', '{"type":"exec","command":"x"}']);
+      const [task] = [...hub.tasks.values()];
+      expect(task?.request).deep.include({ agent: '', requiredCapabilities: ['docker', 'gpu'] });
+    });
+
+    it('refuses what is no JSON or of a wrong type with 2', async () => {
+      for (const json of ['x', '[]', '{"type":5}', '{"timeout":"soon"}']) {
+        const { code, stderr } = await vmAgent(['task', 'dev', json]);
+        expect([json, code]).deep.equal([json, 2]);
+        expect(stderr).match(/^error: task: must be a task in JSON/);
+      }
+    });
+  });
+
+  describe('logs', () => {
+    it('follows over a restart of the hub, each line once', async () => {
+      hub.onTask = (task) => void task.write('STDOUT', 'one');
+      await vmAgent(['task', 'dev', '{"type":"exec","command":"x","id":"t"}']);
+      const onStdout = (text: string) => {
+        if (text !== 'one\n') return;
+        void hub.restart().then(() => hub.tasks.get('t')?.write('STDOUT', 'two').exit(0));
+      };
+      const { code, stdout } = await vmAgent(['logs', 'dev', '--follow', '--task', 't'], { onStdout });
+      expect([code, stdout]).deep.equal([0, 'one\ntwo\n']);
+    });
+
+    it('ends a follow cleanly on Ctrl-C', async () => {
+      hub.onTask = (task) => void task.write('STDOUT', 'one');
+      await vmAgent(['task', 'dev', '{"type":"exec","command":"x","id":"t"}']);
+      const ctrlC = new AbortController();
+      const onStdout = () => ctrlC.abort(new Interrupted(130));
+      const result = await vmAgent(['logs', 'dev', '-f'], { onStdout, signal: ctrlC.signal });
+      expect(result).deep.equal({ code: 130, stdout: 'one\n', stderr: '' });
+    });
+  });
+
+  it('shows events as they come', async () => {
+    const ctrlC = new AbortController();
+    hub.events = [Event.fromPartial({ cursor: '1', type: 'agent.online', agent: 'dev', state: 'ONLINE' })];
+    const onStdout = () => ctrlC.abort(new Interrupted(130));
+    const { code, stdout } = await vmAgent(['events'], { onStdout, signal: ctrlC.signal });
+    expect([code, stdout]).deep.equal([130, 'agent.online  dev  ONLINE\n']);
+  });
+
+  it('exits 69 within 3 seconds when the hub is down, with a hint', async () => {
+    hub.stop();
+    const started = Date.now();
+    const { code, stdout, stderr } = await vmAgent(['list']);
+    expect([code, stdout]).deep.equal([69, '']);
+    expect(stderr).contain(hub.address).and.contain('vm-agent up');
+    expect(Date.now() - started).lessThan(3000);
+  });
+
+  it('sends the token file to this machine only', async () => {
+    const home = await mkdtemp(join(tmpdir(), 'vm-agent-cli-'));
+    await writeFile(join(home, 'token'), 'from-file\n', { mode: 0o600 });
+    const { port } = new URL(`http://${hub.address}`);
+    await vmAgent(['list'], { env: { VM_AGENT_HOME: home } });
+    await vmAgent(['list'], { env: { VM_AGENT_HOME: home, VM_AGENT_TOKEN: 'explicit' } });
+    await vmAgent(['--hub', `dns:///localhost:${port}`, 'list'], { env: { VM_AGENT_HOME: home } });
+    expect(hub.tokens).deep.equal(['Bearer from-file', 'Bearer explicit']);
+    await rm(home, { recursive: true });
+  });
+});
