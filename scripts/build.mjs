@@ -96,4 +96,9 @@ async function buildAll() {
   process.stderr.write(`built dist/ in ${((Date.now() - startedMs) / 1000).toFixed(1)} s\n`);
 }
 
-if (!process.argv.includes('--if-needed') || !upToDate()) await buildAll();
+if (!process.argv.includes('--if-needed') || !upToDate()) {
+  // esbuild has said what is wrong.
+  await buildAll().catch(() => {
+    process.exitCode = 1;
+  });
+}

@@ -351,7 +351,7 @@ describe('bad input', function () {
     it('lists all bad settings at once', async () => {
       const env = { ...hub.env, HTTP_PORT: 'none', VM_AGENT_LOG_LEVEL: 'loud' };
       const second = await runCommand(CLI, ['hub'], { env, timeoutMs: 15_000 });
-      expect(second.exitCode).to.equal(2);
+      expect(second.exitCode).to.equal(78);
       expect(second.stderr)
         .to.match(/http/i)
         .and.to.match(/log.?level/i);
