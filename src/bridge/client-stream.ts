@@ -13,6 +13,7 @@ interface Sink {
   write(bytes: Buffer): boolean;
   end(): void;
   once(event: string, listener: () => void): unknown;
+  off(event: string, listener: () => void): unknown;
 }
 
 /** Answers a request to a client-streaming method: the body is a run of JSON values. @throws GatewayError. */
@@ -63,9 +64,15 @@ async function sendBody(ctx: CallContext, call: Sink): Promise<void> {
   call.end();
 }
 
+/** Waits until the call takes more, or is over. */
 function drained(call: Sink): Promise<void> {
+  const events = ['drain', 'close', 'error', 'status'];
   return new Promise((resolve) => {
-    for (const event of ['drain', 'close', 'error', 'status']) call.once(event, resolve);
+    const go = () => {
+      for (const event of events) call.off(event, go);
+      resolve();
+    };
+    for (const event of events) call.once(event, go);
   });
 }
 
