@@ -43,7 +43,7 @@ export function loadHubConfig(sources: ConfigSources): HubConfig {
     grpc: address('grpc'),
     http: address('http'),
     dashboard: address('dashboard'),
-    door: values.door,
+    door: doorAddress(values.door, problems),
     provider: values.provider,
     logLevel: logLevel(values.logLevel, problems),
   };
@@ -91,6 +91,14 @@ function listenAddress(text: string, key: string, problems: FieldViolation[]): A
     problems.push({ field: key, description: `only loopback addresses (127.0.0.1, ::1, localhost): ${why}` });
   }
   return address ?? { host: '127.0.0.1', port: 0 };
+}
+
+function doorAddress(text: string, problems: FieldViolation[]): string {
+  const address = parseAddress(text);
+  const fits =
+    text === '' || /^unix:\/./.test(text) || (address && address.port > 0 && isLoopbackHost(address.host));
+  if (!fits) problems.push({ field: 'door', description: 'unix:/PATH, or HOST:PORT on a loopback address' });
+  return text;
 }
 
 function logLevel(text: string, problems: FieldViolation[]): LogLevel {

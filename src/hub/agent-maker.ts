@@ -48,7 +48,7 @@ export class AgentMaker {
     await this.machines.stage(name, { name: 'agent', detail: 'the agent is connected', durationMs });
     await this.ctx.store.agents.update(name, { phase: 'READY' });
     await this.presence.event('agent.online', name, 'ONLINE', 'CREATED');
-    return this.machines.get(name) ?? vm;
+    return this.machines.get(name);
   }
 
   private async failed(request: AgentRequest, err: unknown): Promise<HubError> {
@@ -59,6 +59,7 @@ export class AgentMaker {
       await this.presence.event('agent.destroyed', name, '', 'REFUSED');
       return HubError.from(err);
     }
+    if (!(await this.ctx.store.agents.get(name))) return HubError.from(err);
     await this.ctx.store.agents.update(name, { phase: 'FAILED', reason: 'VM_FAILED' });
     await this.presence.event('agent.offline', name, 'FAILED', 'VM_FAILED', messageOf(err).slice(0, 1024));
     const tail = await this.machines.consoleTail(name).catch(() => '');

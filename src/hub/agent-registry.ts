@@ -23,7 +23,7 @@ export interface AgentRegistryParts {
   readonly maker: AgentMaker;
   readonly machines: Machines;
   /** Address of the agent door, for agents that are started by hand. */
-  readonly door: () => string;
+  readonly door: string;
 }
 
 /** Lists, makes, registers and removes agents. */
@@ -65,7 +65,7 @@ export class AgentRegistry implements AgentsApi {
     else await this.ctx.store.agents.create(fresh);
     this.parts.presence.known(id);
     await this.parts.presence.event('agent.created', id, 'OFFLINE', 'REGISTERED');
-    return { agent: await this.get(id), token, door: this.parts.door() };
+    return { agent: await this.get(id), token, door: this.parts.door };
   }
 
   async remove(id: string, force: boolean, signal: AbortSignal): Promise<void> {

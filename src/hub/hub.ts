@@ -27,7 +27,7 @@ export interface HubOptions {
   readonly levels: LevelSwitch;
   readonly version: string;
   /** Address of the agent door. */
-  readonly door: () => string;
+  readonly door: string;
 }
 
 /** The hub: tasks, agents and their sessions, on a store and an output log that are open already. */

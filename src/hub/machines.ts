@@ -11,7 +11,8 @@ export interface Machines {
   create(request: MachineRequest, signal: AbortSignal): Promise<Vm>;
   /** Records a stage that the hub itself saw (`agent`, `ready`). */
   stage(name: string, stage: VmStage): Promise<void>;
-  get(name: string): Vm | undefined;
+  /** @throws VM_NOT_FOUND. */
+  get(name: string): Vm;
   /** Destroys a machine with its snapshots; does nothing when there is none. */
   destroy(name: string, signal: AbortSignal): Promise<void>;
   /** The last lines of its console, for an error message. */

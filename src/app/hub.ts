@@ -1,0 +1,143 @@
+import { join } from 'node:path';
+import { systemClock } from '../base/clock.js';
+import { Disposer } from '../base/disposer.js';
+import type { LevelSwitch, Logger } from '../base/logger.js';
+import { packageRoot } from '../base/package-root.js';
+import { type Address, formatAddress } from '../config/address.js';
+import type { HubConfig } from '../config/hub-config.js';
+import type { HubContext } from '../hub/context.js';
+import { Hub } from '../hub/hub.js';
+import { DEFAULT_LIMITS, type HubLimits } from '../hub/limits.js';
+import { HubMetrics } from '../hub/metrics.js';
+import { createAgentDoor } from '../rpc/agent-door.js';
+import type { FinishedCall } from '../rpc/handlers.js';
+import { createOperatorServer, type RpcServer } from '../rpc/operator-server.js';
+import { BridgePass } from '../security/bridge-pass.js';
+import { CallerRule } from '../security/caller-rule.js';
+import { ensureTokenFile } from '../security/token-file.js';
+import { SegmentOutputLog } from '../store/output/segment-output-log.js';
+import { SqliteStore } from '../store/sqlite/sqlite-store.js';
+import type { MachineEvents } from '../vm/machine-events.js';
+import { createLocalProvider } from '../vm/providers/local/local-provider.js';
+import { VmManager } from '../vm/vm-manager.js';
+import { lockHome } from './home-dirs.js';
+import { openHttpDoors } from './http-doors.js';
+import { makeRuntimeDir } from './runtime-dir.js';
+import { packageVersion } from './version.js';
+
+/** What a hub is made of. */
+export interface HubSetup {
+  readonly config: HubConfig;
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: Logger;
+  readonly levels: LevelSwitch;
+  /** Limits that differ from the defaults. */
+  readonly limits?: Partial<HubLimits>;
+}
+
+/** A hub that serves. */
+export interface RunningHub {
+  /** Where it listens. */
+  readonly addresses: {
+    readonly grpc: Address;
+    readonly http: Address;
+    readonly dashboard: Address;
+    /** `unix:/path` or `host:port`. */
+    readonly door: string;
+  };
+  /** Stops taking calls, tells agents to come back, stores what is pending. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** How long calls in hand may take when the hub stops. */
+const GRACE_MS = 2_000;
+
+/**
+ * Makes a hub from its configuration and starts it. The home's directories must exist.
+ *
+ * @throws HubError HOME_LOCKED, ADDRESS_IN_USE, STORE_CORRUPT, SCHEMA_TOO_NEW; then nothing is left running.
+ */
+export async function createHub(setup: HubSetup): Promise<RunningHub> {
+  const parts = new Disposer();
+  try {
+    const addresses = await startParts(setup, parts);
+    return { addresses, close: () => parts.close() };
+  } catch (err) {
+    await parts.close();
+    throw err;
+  }
+}
+
+async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub['addresses']> {
+  const { config, env, log } = setup;
+  const { home } = config;
+  parts.use(await lockHome(home));
+  const token = await ensureTokenFile(home.tokenFile);
+  const runtimeDir = await makeRuntimeDir(home.root, env, ownUid() ?? 0);
+  const { ctx, store } = await openStorage(setup, parts);
+  const doorAddress = config.door || `unix:${join(runtimeDir, 'door.sock')}`;
+  const { hub, vm } = createCore(setup, ctx, store, doorAddress);
+  const pass = new BridgePass();
+  const rule = new CallerRule({ adminToken: token, ownUid: ownUid() });
+  const observe = ({ path, code }: FinishedCall) => ctx.metrics.callEnded(path.slice(1), code);
+  const door = usingServer(parts, createAgentDoor({ hub, log, observe }));
+  const operators = usingServer(parts, createOperatorServer({ hub, vm, rule, bridge: pass, log, observe }));
+  parts.defer(() => hub.close());
+  await hub.start();
+  await door.listen(doorAddress);
+  const grpc = { ...config.grpc, port: await operators.listen(formatAddress(config.grpc)) };
+  const backend = `unix:${join(runtimeDir, 'bridge.sock')}`;
+  await operators.listen(backend);
+  parts.use(vm);
+  await vm.recover();
+  const http = await openHttpDoors({ config, backend, pass, rule, log, metrics: () => hub.admin.metrics() });
+  parts.use(http);
+  return { grpc, http: http.http, dashboard: http.dashboard, door: doorAddress };
+}
+
+async function openStorage({ config, log, limits }: HubSetup, parts: Disposer) {
+  const store = parts.use(new SqliteStore({ path: config.home.database, log }));
+  await store.open();
+  const output = parts.use(
+    new SegmentOutputLog({ dir: config.home.outputDir, index: store.outputIndex, log }),
+  );
+  await output.open();
+  const metrics = new HubMetrics(packageVersion());
+  const ctx: HubContext = {
+    store,
+    output,
+    clock: systemClock,
+    log,
+    metrics,
+    limits: { ...DEFAULT_LIMITS, ...limits },
+  };
+  return { ctx, store };
+}
+
+/** The hub and the VM manager know each other by ports only; here the two are joined. */
+function createCore({ config, levels, log }: HubSetup, ctx: HubContext, store: SqliteStore, door: string) {
+  const events: MachineEvents = {
+    changed: (vm, stage) => hub.machineChanged(vm, stage),
+    fence: (name, reason, vmGeneration) => hub.fence(name, reason, vmGeneration),
+    freeze: (name, signal) => hub.freeze(name, signal),
+    online: (name, vmGeneration, signal) => hub.online(name, vmGeneration, signal),
+  };
+  const local = createLocalProvider({
+    machinesDir: config.home.machinesDir,
+    agentProgram: join(packageRoot(), 'dist', 'agent', 'agent.mjs'),
+    nodePath: process.execPath,
+    log,
+  });
+  const vm = new VmManager({ providers: [local], records: store.vms, events, door, clock: ctx.clock, log });
+  const hub = new Hub({ ctx, machines: vm, levels, version: packageVersion(), door });
+  return { hub, vm };
+}
+
+function usingServer(parts: Disposer, server: RpcServer): RpcServer {
+  parts.defer(() => server.close({ graceMs: GRACE_MS }));
+  return server;
+}
+
+function ownUid(): number | undefined {
+  return process.getuid?.();
+}

@@ -1,0 +1,31 @@
+import { createHash } from 'node:crypto';
+import { lstat, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Longest path of a unix socket; Node.js cuts longer ones silently. */
+export const MAX_SOCKET_PATH = 107;
+
+/**
+ * A short directory for the sockets of one home, only for this user: below XDG_RUNTIME_DIR, `/run` for root, or
+ * `/tmp`. The same home has the same directory always, so that agents find the hub again.
+ *
+ * @throws Error when the directory belongs to somebody else.
+ */
+export async function makeRuntimeDir(home: string, env: NodeJS.ProcessEnv, uid: number): Promise<string> {
+  const parent = join(await baseDir(env, uid), `vm-agent-${uid}`);
+  const dir = join(parent, createHash('sha256').update(home).digest('hex').slice(0, 12));
+  for (const path of [parent, dir]) {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    const stat = await lstat(path);
+    if (!stat.isDirectory() || stat.uid !== uid || (stat.mode & 0o077) !== 0) {
+      throw new Error(`${path} must be a directory of this user with mode 0700`);
+    }
+  }
+  return dir;
+}
+
+async function baseDir(env: NodeJS.ProcessEnv, uid: number): Promise<string> {
+  if (env.XDG_RUNTIME_DIR && env.XDG_RUNTIME_DIR.length < MAX_SOCKET_PATH / 2) return env.XDG_RUNTIME_DIR;
+  const run = await lstat('/run').catch(() => undefined);
+  return uid === 0 && run?.isDirectory() ? '/run' : '/tmp';
+}
