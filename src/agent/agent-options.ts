@@ -1,0 +1,25 @@
+import type { Clock } from '../base/clock.js';
+import type { Logger } from '../base/logger.js';
+import type { AgentConfig } from './agent-config.js';
+import type { KillScope } from './kill-scope.js';
+import type { SpoolLimits } from './spool.js';
+
+/** What an agent is started with. */
+export interface AgentOptions {
+  readonly config: Pick<
+    AgentConfig,
+    'agentId' | 'stateDir' | 'vmGeneration' | 'home' | 'allowSudo' | 'capabilities'
+  >;
+  readonly version: string;
+  /** Changes with every boot of the machine. */
+  readonly bootId: string;
+  readonly scope: KillScope;
+  /** Environment of the tasks, without the agent's secrets. */
+  readonly baseEnv: Readonly<Record<string, string>>;
+  readonly uid: number;
+  /** The program that runs `script` tasks. */
+  readonly node: string;
+  readonly spoolLimits?: SpoolLimits;
+  readonly clock: Clock;
+  readonly log: Logger;
+}

@@ -1,0 +1,236 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runDetached } from '../base/detached.js';
+import { Disposer } from '../base/disposer.js';
+import { isLock, type LockFile, takeLock } from '../base/lock-file.js';
+import { until } from '../base/until.js';
+import type { Hello, HubFrame } from '../model/agent-protocol.js';
+import { assertNever } from '../model/assert-never.js';
+import { DEFAULT_LANE } from '../model/task.js';
+import type { AgentOptions } from './agent-options.js';
+import { type AgentParts, createParts } from './agent-parts.js';
+import type { AttemptId } from './attempt-id.js';
+import { HealthMeter } from './health.js';
+import { attemptsForHello, reportsAfter } from './hello.js';
+import { Journal } from './journal.js';
+import type { Outbox } from './outbox.js';
+import type { OutputQueue } from './output-queue.js';
+import type { AgentSide, Session } from './session.js';
+
+/** Version of the agent protocol. */
+const PROTOCOL = 1;
+/** A machine that was never told to go on does so by itself. */
+const MAX_FROZEN_MS = 10 * 60_000;
+
+/** The agent without its connection: it goes on working while the hub is gone. */
+export class Agent implements AgentSide {
+  readonly outbox: Outbox;
+  readonly output: OutputQueue;
+  private readonly health: HealthMeter;
+  private readonly incarnation = randomUUID();
+  private readonly disposer = new Disposer();
+  private session: Session | undefined;
+  private healthTimer: Disposable | undefined;
+  private thawTimer: Disposable | undefined;
+  private draining = false;
+
+  private stopping = false;
+  private frozen = false;
+
+  private constructor(
+    private readonly options: AgentOptions,
+    private readonly journal: Journal,
+    private readonly parts: AgentParts,
+  ) {
+    const { clock, config, scope } = options;
+    const runningTasks = () => parts.runner.running;
+    this.health = new HealthMeter({ home: config.home, killScope: scope.name, clock, runningTasks });
+    this.outbox = parts.outbox;
+    this.output = parts.output;
+  }
+
+  /**
+   * Takes the state directory, and cleans up after an agent that crashed.
+   *
+   * @throws Error when another agent uses the directory.
+   */
+  static async start(options: AgentOptions): Promise<Agent> {
+    const { config, clock, log } = options;
+    const { stateDir } = config;
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    const lock = await takeLock(join(stateDir, 'lock'));
+    if (!isLock(lock))
+      throw new Error(`another agent (process ${lock.pid}) uses the state directory ${stateDir}`);
+    try {
+      const path = join(stateDir, 'journal');
+      const journal = await Journal.open({ path, vmGeneration: config.vmGeneration, clock, log });
+      const agent = new Agent(options, journal, await createParts(options, journal));
+      agent.adopt(lock);
+      return agent;
+    } catch (err) {
+      await lock.close();
+      throw err;
+    }
+  }
+
+  hello(): Hello {
+    const { config, bootId, version, scope } = this.options;
+    return {
+      agentId: config.agentId,
+      incarnation: this.incarnation,
+      bootId,
+      vmGeneration: config.vmGeneration,
+      journalId: this.journal.id,
+      journalSequence: this.journal.sequence,
+      version,
+      protocol: PROTOCOL,
+      capabilities: config.capabilities,
+      attempts: attemptsForHello(this.journal, this.parts.runner.waiting()),
+      killScope: scope.name,
+    };
+  }
+
+  opened(session: Session): void {
+    const { ackedSequence, outputs, outputWindowBytes, concurrency, healthIntervalMs } = session.welcome;
+    this.session = session;
+    this.thaw();
+    this.parts.runner.acked(ackedSequence);
+    this.output.windowBytes = outputWindowBytes;
+    this.output.restart(outputs);
+    this.outbox.reset(reportsAfter(this.journal, ackedSequence));
+    this.parts.runner.setWidth(DEFAULT_LANE, concurrency);
+    this.reportHealth(session, Math.max(100, healthIntervalMs));
+  }
+
+  received(frame: Exclude<HubFrame, { type: 'welcome' }>): void {
+    switch (frame.type) {
+      case 'assignment':
+        this.parts.runner.assign(frame.assignment);
+        break;
+      case 'ack':
+        this.parts.runner.acked(frame.sequence);
+        this.output.progress.notify();
+        break;
+      case 'cancel':
+        this.parts.runner.cancel(frame, frame.force);
+        break;
+      case 'forget':
+        this.parts.runner.forget(frame);
+        break;
+      case 'drain':
+        this.drain(frame.reconnectAfterMs);
+        break;
+      case 'openShell':
+        if (this.session) this.parts.shells.start(this.session, frame.shell, frame.open);
+        break;
+      case 'prepare':
+        this.freeze(frame.barrier);
+        break;
+      case 'resume':
+        this.thaw();
+        break;
+      default:
+        assertNever(frame);
+    }
+  }
+
+  unreadable(id: AttemptId, message: string): void {
+    this.parts.runner.refuse(id, message);
+  }
+
+  closed(): void {
+    this.session = undefined;
+    this.healthTimer?.[Symbol.dispose]();
+    this.outbox.reset([]);
+    this.parts.shells.close();
+    this.output.progress.notify();
+  }
+
+  /** How many tasks run. */
+  get runningTasks(): number {
+    return this.parts.runner.running;
+  }
+
+  /**
+   * Ends what runs, and waits until the hub has been told, at most `tellMs`. What was not told is in the journal
+   * and told by the next agent on this state directory.
+   */
+  async stop(tellMs: number): Promise<void> {
+    this.stopping = true;
+    this.thaw();
+    this.parts.runner.stopAll();
+    this.parts.shells.close();
+    await until(this.parts.runner.ended, () => this.parts.runner.idle);
+    if (this.session === undefined) return;
+    using _limit = this.options.clock.after(tellMs, () => this.output.progress.notify());
+    const deadline = this.options.clock.monotonic() + tellMs;
+    const told = () => this.told || this.options.clock.monotonic() >= deadline || this.session === undefined;
+    await until(this.output.progress, told);
+    this.outbox.push({ type: 'goodbye', reason: 'the agent was stopped' });
+    this.session?.close(-1);
+  }
+
+  /** Releases the state directory. */
+  close(): Promise<void> {
+    this.healthTimer?.[Symbol.dispose]();
+    this.thawTimer?.[Symbol.dispose]();
+    return this.disposer.close();
+  }
+
+  private get told(): boolean {
+    return this.journal.all().length === 0 && this.output.drained;
+  }
+
+  private adopt(lock: LockFile): void {
+    this.disposer.use(lock);
+    this.disposer.use(this.journal);
+    this.disposer.use(this.output);
+    this.disposer.use(this.parts.pipes);
+    this.disposer.use(this.parts.shells);
+  }
+
+  private reportHealth(session: Session, intervalMs: number): void {
+    if (this.session !== session) return;
+    runDetached(this.options.log, 'health', async () => {
+      const health = await this.health.measure();
+      if (this.session === session) this.outbox.push({ type: 'health', health });
+    });
+    this.healthTimer = this.options.clock.after(intervalMs, () => this.reportHealth(session, intervalMs));
+  }
+
+  /** A negative time: everything is finished first, and the agent does not come back. */
+  private drain(reconnectAfterMs: number): void {
+    if (reconnectAfterMs >= 0) {
+      this.session?.close(reconnectAfterMs);
+      return;
+    }
+    if (this.draining) return;
+    this.draining = true;
+    runDetached(this.options.log, 'drain', async () => {
+      await until(this.parts.runner.ended, () => this.parts.runner.idle);
+      await until(this.output.progress, () => this.told);
+      this.outbox.push({ type: 'goodbye', reason: 'drained' });
+      this.session?.close(reconnectAfterMs);
+    });
+  }
+
+  private freeze(barrier: string): void {
+    this.frozen = true;
+    this.parts.runner.setHeld(true);
+    this.parts.trees.freeze();
+    this.output.setPaused(true);
+    this.thawTimer?.[Symbol.dispose]();
+    this.thawTimer = this.options.clock.after(MAX_FROZEN_MS, () => this.thaw());
+    this.outbox.push({ type: 'prepared', barrier });
+  }
+
+  private thaw(): void {
+    if (!this.frozen) return;
+    this.frozen = false;
+    this.thawTimer?.[Symbol.dispose]();
+    this.parts.trees.thaw();
+    this.output.setPaused(false);
+    if (!this.stopping) this.parts.runner.setHeld(false);
+  }
+}

@@ -1,0 +1,74 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { signalProcess } from '../base/process.js';
+
+/** Name of the environment variable that marks every process of an attempt. */
+export const RUN_MARK = 'VM_AGENT_RUN';
+
+/** All processes that the kernel shows; none where there is no /proc. */
+function allPids(): readonly number[] {
+  try {
+    return readdirSync('/proc')
+      .map(Number)
+      .filter((pid) => Number.isInteger(pid) && pid > 1);
+  } catch {
+    return [];
+  }
+}
+
+/** The PID namespace of a process; undefined when it is gone or not ours to see. */
+export function pidNamespace(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Processes that live in a PID namespace, seen from outside. */
+export function pidsInNamespace(namespace: string): readonly number[] {
+  return allPids().filter((pid) => pidNamespace(pid) === namespace);
+}
+
+/** Fields of a process behind its name: state, parent, process group, ... ; none when it is gone. */
+function statFields(pid: number): readonly string[] {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return [];
+  }
+}
+
+/** Whether a process is there and not a zombie. */
+export function isRunning(pid: number): boolean {
+  const state = statFields(pid)[0];
+  return state !== undefined && state !== 'Z';
+}
+
+/** The process group of a process; undefined when it is gone. */
+export function processGroup(pid: number): number | undefined {
+  const group = Number(statFields(pid)[2]);
+  return Number.isInteger(group) ? group : undefined;
+}
+
+/** Processes whose environment, as they were started, carries this mark or one that begins with it. */
+export function pidsWithMark(markPrefix: string): readonly number[] {
+  const wanted = `\0${RUN_MARK}=${markPrefix}`;
+  return allPids().filter((pid) => {
+    try {
+      return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(wanted);
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Kills all processes that carry a mark, also those that fork meanwhile. Answers how many were found at first. */
+export function killMarked(markPrefix: string): number {
+  const first = pidsWithMark(markPrefix);
+  for (let pids = first, round = 0; pids.length > 0 && round < 10; round += 1) {
+    for (const pid of pids) signalProcess(pid, 'SIGKILL');
+    pids = pidsWithMark(markPrefix).filter(isRunning);
+  }
+  return first.length;
+}

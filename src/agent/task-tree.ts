@@ -1,0 +1,118 @@
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { signalProcess } from '../base/process.js';
+import { cgroupArgv, type KillScope, namespaceArgv } from './kill-scope.js';
+import {
+  isRunning,
+  killMarked,
+  pidNamespace,
+  pidsInNamespace,
+  pidsWithMark,
+  processGroup,
+} from './proc-tree.js';
+
+/**
+ * All processes of one task. It makes the command line that keeps them together, and reaches them afterwards.
+ * With a process group, those that left the group are found by the mark in their environment, as far as they
+ * kept it.
+ */
+export class TaskTree {
+  private readonly cgroup: string | undefined;
+  private pid: number | undefined;
+  private init: number | undefined;
+  private namespace: string | undefined;
+
+  constructor(
+    private readonly scope: KillScope,
+    /** Value of the environment variable that marks the processes. */
+    readonly mark: string,
+  ) {
+    this.cgroup =
+      scope.name === 'cgroup' ? join(scope.root, `task-${mark.replaceAll(/[^\w.-]/g, '_')}`) : undefined;
+  }
+
+  /** The command line to start in place of `argv`. */
+  wrap(argv: readonly string[]): readonly string[] {
+    if (this.scope.name === 'pid_namespace') return namespaceArgv(argv, this.scope.userNamespace);
+    if (this.cgroup === undefined) return argv;
+    mkdirSync(this.cgroup, { recursive: true });
+    return cgroupArgv(argv, this.cgroup);
+  }
+
+  /** Whether the process writes the number of its init to file descriptor 3. */
+  get tellsInit(): boolean {
+    return this.scope.name === 'pid_namespace';
+  }
+
+  /** It was started, as the leader of a process group. */
+  started(pid: number): void {
+    this.pid = pid;
+  }
+
+  /** The number of the namespace's init is known. */
+  setInit(pid: number): void {
+    if (!Number.isInteger(pid) || pid <= 1) return;
+    this.init = pid;
+    this.namespace = pidNamespace(pid);
+  }
+
+  /** Sends a signal to every process of the task. */
+  signal(signal: NodeJS.Signals): void {
+    if (signal === 'SIGKILL') {
+      this.kill();
+      return;
+    }
+    for (const pid of this.members()) if (pid !== this.init) signalProcess(pid, signal);
+  }
+
+  /** Kills every process of the task. */
+  kill(): void {
+    if (this.init !== undefined) signalProcess(this.init, 'SIGKILL');
+    if (this.pid !== undefined) signalProcess(-this.pid, 'SIGKILL');
+    if (this.cgroup !== undefined) writeCgroup(join(this.cgroup, 'cgroup.kill'));
+    if (this.scope.name === 'process_group') killMarked(this.mark);
+  }
+
+  /** Whether something of the task is alive; zombies are not. */
+  get alive(): boolean {
+    if (this.init !== undefined) return isRunning(this.init);
+    return this.cgroup !== undefined && !removeCgroup(this.cgroup);
+  }
+
+  private members(): readonly number[] {
+    if (this.namespace !== undefined) return pidsInNamespace(this.namespace);
+    if (this.cgroup !== undefined) return pidsInCgroup(this.cgroup);
+    const { pid: leader } = this;
+    if (leader === undefined) return [];
+    return [-leader, ...pidsWithMark(this.mark).filter((pid) => processGroup(pid) !== leader)];
+  }
+}
+
+function pidsInCgroup(path: string): readonly number[] {
+  try {
+    return readFileSync(join(path, 'cgroup.procs'), 'utf8')
+      .split('\n')
+      .map(Number)
+      .filter((pid) => pid > 1);
+  } catch {
+    return [];
+  }
+}
+
+function writeCgroup(path: string): void {
+  try {
+    writeFileSync(path, '1');
+  } catch {
+    // It is gone already.
+  }
+}
+
+/** A cgroup can be removed once nothing lives in it. */
+function removeCgroup(path: string): boolean {
+  try {
+    rmdirSync(path);
+    return true;
+  } catch (err) {
+    return (err as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}
