@@ -1,0 +1,65 @@
+import { expect } from 'chai';
+import { ask } from '../../support/gateway/http-client.js';
+import { startRefGateway } from '../../support/gateway/ref-gateway.js';
+
+describe('bridge streams and errors', () => {
+  let gateway: Awaited<ReturnType<typeof startRefGateway>>;
+
+  before(async () => {
+    gateway = await startRefGateway();
+  });
+  after(() => gateway.close());
+
+  const info =
+    '{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"ref","metadata":{}}';
+
+  it('answers an error before the first message with its HTTP status', async () => {
+    const answer = await ask(gateway.port, { path: '/v1/sstream/3?cmd=failfirst' });
+    expect(answer.status).to.equal(404);
+    expect(answer.text).to.equal('{"error":{"code":5,"message":"nope","details":[]}}\n');
+  });
+
+  it('writes an error between messages as the last line', async () => {
+    const answer = await ask(gateway.port, { path: '/v1/sstream/1?cmd=faillast' });
+    expect(answer.status).to.equal(200);
+    expect(answer.text.split('\n')).to.deep.equal([
+      '{"result":{"seq":0,"text":"t0"}}',
+      `{"error":{"code":13,"message":"boom","details":[${info}]}}`,
+      '',
+    ]);
+  });
+
+  it('ends a stream at its deadline', async () => {
+    const headers = { 'Grpc-Timeout': '200m' };
+    const answer = await ask(gateway.port, { path: '/v1/sstream/1?cmd=hang', headers });
+    expect(answer.text.split('\n')[1]).to.equal(
+      '{"error":{"code":4,"message":"context deadline exceeded","details":[]}}',
+    );
+  });
+
+  it('writes an error as an event to who reads events', async () => {
+    const headers = { Accept: 'text/event-stream' };
+    const answer = await ask(gateway.port, { path: '/v1/sstream/1?cmd=faillast', headers });
+    expect(answer.text).to.equal(
+      `data: {"seq":0,"text":"t0"}\n\nevent: error\ndata: {"code":13,"message":"boom","details":[${info}]}\n\n`,
+    );
+  });
+
+  it('sends every value of a long client stream, in order', async () => {
+    const body = Array.from({ length: 2000 }, (_, i) =>
+      JSON.stringify({ text: `${i}`.padEnd(100, '.') }),
+    ).join('\n');
+    const answer = await ask(gateway.port, { method: 'POST', path: '/v1/cstream', body });
+    const { count, texts } = answer.json() as { count: number; texts: string[] };
+    expect(count).to.equal(2000);
+    expect(texts.map((text) => Number.parseInt(text, 10))).to.deep.equal([...Array(2000).keys()]);
+  });
+
+  it('expands the details of an error, type first', async () => {
+    const body = '{"code":9,"message":"m","detail":"WHY"}';
+    const answer = await ask(gateway.port, { method: 'POST', path: '/v1/fail', body });
+    expect(answer.status).to.equal(400);
+    expect(answer.text).to.contain('{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":null}');
+    expect(answer.headers['grpc-metadata-x-hdr']).to.equal('h1');
+  });
+});

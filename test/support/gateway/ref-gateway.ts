@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs';
+import { credentials } from '@grpc/grpc-js';
+import { Disposer } from '../../../src/base/disposer.js';
+import { silentLogger } from '../../../src/base/logger.js';
+import { createBridge } from '../../../src/bridge/bridge.js';
+import { healthzRoute } from '../../../src/bridge/health-routes.js';
+import { listenHttp } from '../../../src/bridge/http-server.js';
+import { plainExpress } from '../../../src/bridge/hub-http.js';
+import { startRefBackend } from './ref-backend.js';
+import { buildRefDescriptors } from './ref-descriptors.js';
+
+/** The bridge with a stock gateway's options, without a guard, in front of the reference backend. */
+export async function startRefGateway(): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const cleanup = new Disposer();
+  const descriptors = await buildRefDescriptors();
+  cleanup.defer(() => descriptors[Symbol.dispose]());
+  const backend = cleanup.use(await startRefBackend(descriptors.protoDir));
+  const bridge = cleanup.use(
+    createBridge({
+      descriptors: readFileSync(descriptors.file),
+      backend: { address: backend.address, credentials: credentials.createInsecure() },
+      log: silentLogger,
+      extraRoutes: [healthzRoute],
+    }),
+  );
+  const app = plainExpress().use(bridge.handler);
+  const { port } = cleanup.use(await listenHttp(app, { host: '127.0.0.1', port: 0 }));
+  return { port, close: () => cleanup.close() };
+}
