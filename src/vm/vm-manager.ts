@@ -1,0 +1,211 @@
+import type { Clock } from '../base/clock.js';
+import { runDetached } from '../base/detached.js';
+import { KeyedMutex } from '../base/keyed-mutex.js';
+import type { Logger } from '../base/logger.js';
+import { HubError } from '../model/hub-error.js';
+import type { Image, ProviderInfo, Snapshot, Vm, VmStage } from '../model/vm.js';
+import type { VmApi } from './api.js';
+import { Creator, type NewMachine } from './creator.js';
+import { withDeadline } from './deadline.js';
+import { Lifecycle } from './lifecycle.js';
+import { MachineBook } from './machine-book.js';
+import {
+  DEFAULT_DEADLINES,
+  type MachineContext,
+  type OperationName,
+  type VmDeadlines,
+} from './machine-context.js';
+import type { MachineEvents } from './machine-events.js';
+import type { VmProvider } from './provider.js';
+import { ProviderRegistry } from './provider-registry.js';
+import { recoverMachine } from './recovery.js';
+import { SnapshotService } from './snapshot-service.js';
+import { withStage } from './stage-recorder.js';
+import type { VmRecords } from './vm-records.js';
+
+/** Options of {@link VmManager}. */
+export interface VmManagerOptions {
+  readonly providers: readonly VmProvider[];
+  readonly records: VmRecords;
+  readonly events: MachineEvents;
+  /** Address of the agent door as seen from the host, asked at each start: `unix:/path` or `host:port`. */
+  readonly door: () => string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Time limits that differ from the defaults. */
+  readonly deadlines?: Partial<VmDeadlines>;
+}
+
+/**
+ * Runs machines through their providers and keeps the record of each true. Operations on one machine run one
+ * after the other, each with a deadline; destroying one ends what is under way on it.
+ */
+export class VmManager implements VmApi, AsyncDisposable {
+  private readonly ctx: MachineContext;
+  private readonly lifecycle: Lifecycle;
+  private readonly creator: Creator;
+  private readonly snapshotService: SnapshotService;
+  private readonly mutex = new KeyedMutex();
+  private readonly stopping = new AbortController();
+  private readonly underWay = new Set<Promise<unknown>>();
+  /** Ends the operations on one machine. */
+  private readonly interrupts = new Map<string, AbortController>();
+
+  constructor(options: VmManagerOptions) {
+    const { records, events, clock, providers, door, log } = options;
+    this.ctx = {
+      book: new MachineBook(records, events),
+      registry: new ProviderRegistry(providers, clock),
+      events,
+      door,
+      clock,
+      log: log.with({ component: 'vm' }),
+      deadlines: { ...DEFAULT_DEADLINES, ...options.deadlines },
+    };
+    this.lifecycle = new Lifecycle(this.ctx);
+    this.creator = new Creator(this.ctx, this.lifecycle);
+    this.snapshotService = new SnapshotService(this.ctx, this.lifecycle);
+  }
+
+  /** Loads the records and makes them true: see {@link recoverMachine}. Call once, before anything else. */
+  async recover(): Promise<void> {
+    await this.ctx.book.load();
+    await Promise.all(this.ctx.book.list().map((vm) => this.recoverOne(vm)));
+    await Promise.all(this.ctx.registry.all().map((provider) => this.warnOfStrangers(provider)));
+  }
+
+  /** Ends what is under way, waits for it and takes no more. Machines go on running. */
+  async close(): Promise<void> {
+    this.stopping.abort(new HubError('HUB_STOPPING', 'the hub is stopping; try again later'));
+    await Promise.allSettled([...this.underWay]);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * Makes and boots a machine; does not wait for its agent.
+   *
+   * @throws HubError INVALID_FIELD, AGENT_EXISTS, PROVIDER_NOT_FOUND, PROVIDER_UNAVAILABLE, RESOURCES_EXCEEDED,
+   * VM_FAILED.
+   */
+  create(request: NewMachine, signal: AbortSignal): Promise<Vm> {
+    const work = (inner: AbortSignal) => this.creator.create(request, inner);
+    return this.operate(request.name, 'create', signal, work);
+  }
+
+  /** Records a stage that the hub saw. */
+  stage(name: string, stage: VmStage): Promise<void> {
+    return this.ctx.book.change(name, (vm) => ({ ...vm, stages: withStage(vm.stages, stage) }), stage);
+  }
+
+  get(name: string): Vm {
+    return this.ctx.book.get(name);
+  }
+
+  list(): readonly Vm[] {
+    return this.ctx.book.list();
+  }
+
+  start(name: string, signal: AbortSignal): Promise<Vm> {
+    return this.operate(name, 'start', signal, (inner) => this.lifecycle.start(name, inner));
+  }
+
+  stop(name: string, force: boolean, signal: AbortSignal): Promise<Vm> {
+    return this.operate(name, 'stop', signal, (inner) => this.lifecycle.stop(name, force, inner));
+  }
+
+  restart(name: string, signal: AbortSignal): Promise<Vm> {
+    return this.operate(name, 'start', signal, async (inner) => {
+      await this.lifecycle.stop(name, false, inner);
+      return this.lifecycle.start(name, inner);
+    });
+  }
+
+  /** Destroys a machine with its snapshots and ends what is under way on it; does nothing when there is none. */
+  destroy(name: string, signal: AbortSignal): Promise<void> {
+    const reason = new HubError('CANCELLED', `the machine ${name} is being destroyed`);
+    this.interrupts.get(name)?.abort(reason);
+    return this.operate(name, 'destroy', signal, (inner) => this.creator.destroy(name, inner));
+  }
+
+  snapshots(name: string): Promise<readonly Snapshot[]> {
+    return this.snapshotService.list(name);
+  }
+
+  snapshot(name: string, snapshot: string, description: string, signal: AbortSignal): Promise<Snapshot> {
+    const work = (inner: AbortSignal) => this.snapshotService.take(name, snapshot, description, inner);
+    return this.operate(name, 'snapshot', signal, work);
+  }
+
+  deleteSnapshot(name: string, snapshot: string, signal: AbortSignal): Promise<void> {
+    const work = (inner: AbortSignal) => this.snapshotService.remove(name, snapshot, inner);
+    return this.operate(name, 'snapshot', signal, work);
+  }
+
+  restore(name: string, snapshot: string, signal: AbortSignal): Promise<Vm> {
+    const work = (inner: AbortSignal) => this.snapshotService.restore(name, snapshot, inner);
+    return this.operate(name, 'restore', signal, work);
+  }
+
+  providers(): Promise<readonly ProviderInfo[]> {
+    return this.ctx.registry.describe(this.stopping.signal);
+  }
+
+  /** By name. */
+  async images(): Promise<readonly Image[]> {
+    const images = await Promise.all(this.ctx.registry.all().map((provider) => provider.images()));
+    return images.flat().sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async consoleTail(name: string): Promise<string> {
+    const vm = this.ctx.book.find(name);
+    return vm === undefined ? '' : this.lifecycle.provider(vm).consoleTail(name);
+  }
+
+  /** One operation after the other per machine; ends with its deadline, its caller, the hub or a destroy. */
+  private operate<T>(
+    name: string,
+    operation: OperationName,
+    signal: AbortSignal,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { clock, deadlines } = this.ctx;
+    const limit = { what: `${operation} of ${name}`, deadlineMs: deadlines[operation] };
+    const running = this.mutex.run(name, async () => {
+      const interrupt = new AbortController();
+      if (operation !== 'destroy') this.interrupts.set(name, interrupt);
+      const signals = [signal, this.stopping.signal, interrupt.signal];
+      return withDeadline(clock, limit, signals, work).finally(() => this.interrupts.delete(name));
+    });
+    this.underWay.add(running);
+    const forget = () => void this.underWay.delete(running);
+    running.then(forget, forget);
+    return running;
+  }
+
+  private async recoverOne(vm: Vm): Promise<void> {
+    const parts = { ctx: this.ctx, lifecycle: this.lifecycle, creator: this.creator };
+    const signal = this.stopping.signal;
+    const left = await this.mutex.run(vm.name, () => recoverMachine(parts, vm, signal));
+    if (left === 'done') return;
+    const boot = (inner: AbortSignal) =>
+      this.lifecycle.orFail(vm.name, 'restore', async () => {
+        await this.lifecycle.boot(vm.name, undefined, inner);
+        return this.lifecycle.untilOnline(vm.name, inner);
+      });
+    runDetached(this.ctx.log, `completing the restore of ${vm.name}`, () =>
+      this.operate(vm.name, 'restore', signal, boot),
+    );
+  }
+
+  /** A machine without a record is not destroyed: it may hold somebody's work. */
+  private async warnOfStrangers(provider: VmProvider): Promise<void> {
+    const names = await provider.list(this.stopping.signal).catch(() => []);
+    const strangers = names.filter((name) => this.ctx.book.find(name) === undefined);
+    if (strangers.length > 0) {
+      this.ctx.log.warn('machines without a record', { provider: provider.name, vms: strangers });
+    }
+  }
+}
