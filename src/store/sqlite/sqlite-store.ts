@@ -14,6 +14,7 @@ import { SqliteOutputIndex } from './sqlite-output-index.js';
 import { SqliteTaskStore } from './sqlite-task-store.js';
 import { SqliteValueStore } from './sqlite-value-store.js';
 import { SqliteVmRecords } from './sqlite-vm-records.js';
+import { TaskCache } from './task-cache.js';
 import { TaskCounters } from './task-counters.js';
 import { TaskTable } from './task-table.js';
 
@@ -111,15 +112,16 @@ async function openDatabase(path: string): Promise<Database> {
 
 function createParts(db: Database): Parts {
   migrate(db);
+  const cache = new TaskCache();
   const counters = new TaskCounters();
   counters.load(db);
   const log = new EventLog(db);
   log.load();
-  const commits = new GroupCommit(db, [counters, log]);
+  const commits = new GroupCommit(db, [counters, cache, log]);
   return {
     db,
     commits,
-    tasks: new SqliteTaskStore(commits, new TaskTable(db, counters, log)),
+    tasks: new SqliteTaskStore(commits, new TaskTable(db, counters, log, cache)),
     agents: new SqliteAgentStore(commits, db),
     events: new SqliteEventStore(commits, log),
     values: new SqliteValueStore(commits, db),

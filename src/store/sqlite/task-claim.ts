@@ -9,6 +9,7 @@ const MAX_LANES = 10_000;
 
 interface LaneRow {
   readonly sequence: number;
+  readonly id: string;
   readonly phase: number;
   readonly stop: number;
   readonly unmet: number;
@@ -16,12 +17,14 @@ interface LaneRow {
 
 interface Candidate {
   readonly sequence: number;
+  readonly id: string;
   /** Place in its lane, so that every lane gets its first task before another gets its second. */
   readonly depth: number;
 }
 
 interface PoolRow {
   readonly sequence: number;
+  readonly id: string;
   readonly lane: string;
   readonly priority: number;
   readonly stop: number;
@@ -45,38 +48,38 @@ export class TaskClaim {
     return slots - dispatched - running;
   }
 
-  private take({ agent, nowMs }: ClaimQuery, sequences: readonly number[]): readonly Task[] {
-    return sequences.flatMap((sequence) => {
-      const stored = this.table.bySequence(sequence);
+  private take({ agent, nowMs }: ClaimQuery, ids: readonly string[]): readonly Task[] {
+    return ids.flatMap((id) => {
+      const stored = this.table.byId(id);
       if (!stored) return [];
       return [this.table.change(stored, { type: 'dispatch', agent, atMs: nowMs }, nowMs).task];
     });
   }
 
-  /** Sequences of the agent's own tasks that may go now, in order of acceptance. */
-  private fromLanes({ agent, window }: ClaimQuery, free: number): readonly number[] {
+  /** Ids of the agent's own tasks that may go now, in order of acceptance. */
+  private fromLanes({ agent, window }: ClaimQuery, free: number): readonly string[] {
     if (free <= 0 || this.table.counters.of(agent).queued === 0) return [];
     const lanes = lanesOf(this.table, agent, MAX_LANES);
     const candidates = lanes.flatMap((lane) => this.ofLane(agent, lane, window));
     candidates.sort((a, b) => a.depth - b.depth || a.sequence - b.sequence);
-    const chosen = candidates.slice(0, free).map((candidate) => candidate.sequence);
-    return chosen.sort((a, b) => a - b);
+    const chosen = candidates.slice(0, free).sort((a, b) => a.sequence - b.sequence);
+    return chosen.map((candidate) => candidate.id);
   }
 
   private ofLane(agent: string, lane: string, window: number): readonly Candidate[] {
-    const sql = `SELECT sequence, phase, stop, unmet FROM tasks
+    const sql = `SELECT sequence, id, phase, stop, unmet FROM tasks
       WHERE owner = ? AND lane = ? AND phase < 2 ORDER BY sequence LIMIT ?`;
     const found: Candidate[] = [];
     for (const [depth, row] of this.table.db.all<LaneRow>(sql, agent, lane, window).entries()) {
       if (row.phase === 0 && row.unmet > 0) break;
-      if (row.phase === 0) found.push({ sequence: row.sequence, depth });
+      if (row.phase === 0) found.push({ sequence: row.sequence, id: row.id, depth });
       if (row.stop === 1) break;
     }
     return found;
   }
 
-  /** Sequences of pooled tasks for this agent, by priority and then age. */
-  private fromPool(query: ClaimQuery, free: number): readonly number[] {
+  /** Ids of pooled tasks for this agent, by priority and then age. */
+  private fromPool(query: ClaimQuery, free: number): readonly string[] {
     if (free <= 0 || this.table.counters.of(POOL).queued === 0) return [];
     const rooms = this.rooms(query);
     const found = this.capabilityKeys()
@@ -129,7 +132,7 @@ const POOL_LANES = `
   )
   SELECT lane FROM lanes WHERE lane IS NOT NULL`;
 
-const POOL_HEADS = `SELECT sequence, lane, priority, stop FROM tasks
+const POOL_HEADS = `SELECT sequence, id, lane, priority, stop FROM tasks
   WHERE ${POOLED} AND capabilities = ? AND lane = ? ORDER BY priority DESC, sequence LIMIT ?`;
 
 function roomOf({ laneWidth }: ClaimQuery, lane: string): number {
@@ -141,15 +144,15 @@ function isSubset(key: string, capabilities: readonly string[]): boolean {
 }
 
 /** Takes from the front what still has room in its lane. Nothing goes into a lane behind a STOP task. */
-function pick(found: readonly PoolRow[], free: number, roomIn: (lane: string) => number): readonly number[] {
+function pick(found: readonly PoolRow[], free: number, roomIn: (lane: string) => number): readonly string[] {
   const rooms = new Map<string, number>();
-  const chosen: number[] = [];
-  for (const { sequence, lane, stop } of found) {
+  const chosen: string[] = [];
+  for (const { id, lane, stop } of found) {
     if (chosen.length >= free) break;
     const room = rooms.get(lane) ?? roomIn(lane);
     if (room <= 0) continue;
     rooms.set(lane, stop === 1 ? 0 : room - 1);
-    chosen.push(sequence);
+    chosen.push(id);
   }
   return chosen;
 }

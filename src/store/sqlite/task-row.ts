@@ -20,6 +20,8 @@ export interface StoredTask {
   readonly run?: CurrentRun;
   /** Dependencies that have not succeeded yet. */
   readonly unmet: number;
+  /** Length of the column `spec`. */
+  readonly specChars: number;
 }
 
 /** Columns from which a task is made. */
@@ -54,7 +56,8 @@ export function fromRow(row: TaskRow): StoredTask {
   const agent = row.owner === POOL ? {} : { agent: row.owner };
   const { sequence, state, unmet } = row;
   const task: Task = { ...spec, ...agent, ...details, sequence, state, pooled: spec.agent === undefined };
-  return run ? { task, run, unmet } : { task, unmet };
+  const specChars = row.spec.length;
+  return run ? { task, run, unmet, specChars } : { task, unmet, specChars };
 }
 
 /** The column `details` of a task. */

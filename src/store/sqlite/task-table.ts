@@ -2,6 +2,7 @@ import { type Attempt, emptyOutcome, isTerminal, type NewTask, type Task } from 
 import { applyTaskEvent, type TaskEvent } from '../../model/task-events.js';
 import type { Database } from './database.js';
 import type { EventLog } from './event-log.js';
+import type { TaskCache } from './task-cache.js';
 import type { TaskCounters } from './task-counters.js';
 import {
   type CurrentRun,
@@ -24,18 +25,16 @@ export class TaskTable {
     readonly db: Database,
     readonly counters: TaskCounters,
     private readonly events: EventLog,
+    private readonly cache: TaskCache,
   ) {}
 
   byId(id: string): StoredTask | undefined {
-    return one(this.db.get<TaskRow>(`SELECT ${TASK_COLUMNS} FROM tasks WHERE id = ?`, id));
+    const known = this.cache.get(id);
+    return known ?? one(this.db.get<TaskRow>(`SELECT ${TASK_COLUMNS} FROM tasks WHERE id = ?`, id));
   }
 
   byKey(key: string): StoredTask | undefined {
     return one(this.db.get<TaskRow>(`SELECT ${TASK_COLUMNS} FROM tasks WHERE idempotency_key = ?`, key));
-  }
-
-  bySequence(sequence: number): StoredTask | undefined {
-    return one(this.db.get<TaskRow>(`SELECT ${TASK_COLUMNS} FROM tasks WHERE sequence = ?`, sequence));
   }
 
   /** Tasks that an agent has in hand, in order of acceptance. */
@@ -55,14 +54,8 @@ export class TaskTable {
   /** Stores a task as QUEUED. */
   insert(task: NewTask, unmet: number): StoredTask {
     const owner = ownerOf(task);
-    const state = 'QUEUED';
-    const fresh = {
-      attempt: 0,
-      failedRuns: 0,
-      cancelRequested: false,
-      state,
-      pooled: owner === POOL,
-    } as const;
+    const fresh = { attempt: 0, failedRuns: 0, cancelRequested: false };
+    const spec = JSON.stringify(task);
     const row = this.db.get<{ sequence: number }>(
       `INSERT INTO tasks (id, idempotency_key, digest, owner, lane, phase, state, type, stop, unmet, priority,
          capabilities, expire_ms, end_ms, dead, spec, details)
@@ -78,13 +71,16 @@ export class TaskTable {
       task.priority,
       owner === POOL ? capabilityKey(task.requiredCapabilities) : '',
       task.ttlMs === undefined ? null : Math.ceil(task.createMs + task.ttlMs),
-      JSON.stringify(task),
-      '{"attempt":0,"failedRuns":0,"cancelRequested":false}',
+      spec,
+      JSON.stringify(fresh),
     );
     this.db.writes++;
-    const stored: StoredTask = { task: { ...task, ...fresh, sequence: row?.sequence ?? 0 }, unmet };
-    this.counters.add(owner, state, 1);
-    this.tell(stored.task, task.createMs);
+    const sequence = row?.sequence ?? 0;
+    const queued: Task = { ...task, ...fresh, sequence, state: 'QUEUED', pooled: owner === POOL };
+    const stored: StoredTask = { task: queued, unmet, specChars: spec.length };
+    this.cache.put(stored);
+    this.counters.add(owner, 'QUEUED', 1);
+    this.tell(queued, task.createMs);
     return stored;
   }
 
@@ -93,11 +89,19 @@ export class TaskTable {
     const task = applyTaskEvent(before.task, event);
     if (task === before.task) return before;
     const run = nextRun(before.run, task, event);
-    const after: StoredTask = { task, unmet: before.unmet, ...(run ? { run } : {}) };
+    const { unmet, specChars } = before;
+    const after: StoredTask = run ? { task, run, unmet, specChars } : { task, unmet, specChars };
     if (before.run && !run) this.keepAttempt(before, event, nowMs);
     this.update(before.task, after);
+    this.cache.put(after);
     if (task.state !== before.task.state) this.moved(before.task, task, nowMs);
     return after;
+  }
+
+  /** One dependency of a task has succeeded. */
+  dependencyMet(sequence: number, id: string): void {
+    this.db.run('UPDATE tasks SET unmet = unmet - 1 WHERE sequence = ?', sequence);
+    this.cache.forget(id);
   }
 
   /** Few columns are set, since each one costs the indexes that it stands in. */
