@@ -1,17 +1,12 @@
-import * as grpcJs from '@grpc/grpc-js';
+import type { MethodDefinition } from '@grpc/grpc-js';
 import { onAbort, untilAborted } from '../base/abort.js';
-import type { HubAddress } from './address.js';
-import { callError, unreachable } from './call-error.js';
+import { callError } from './call-error.js';
+import { Connection, type ConnectionOptions } from './connection.js';
 
 /** Options of a {@link Transport}. */
-export interface TransportOptions {
-  readonly address: HubAddress;
-  /** Sent as `authorization: Bearer`. */
-  readonly token?: string;
+export interface TransportOptions extends ConnectionOptions {
   /** Ends every call when aborted. */
   readonly signal?: AbortSignal;
-  /** How long one attempt to connect may take, in milliseconds. */
-  readonly connectTimeoutMs: number;
 }
 
 /** Options of one call. */
@@ -25,37 +20,43 @@ export interface CallOptions {
 const DEFAULT_DEADLINE_MS = 30_000;
 const NEVER = new AbortController().signal;
 
-/** One channel to a hub, opened on the first call, and calls over it as promises and async iterables. */
+/** Calls over one connection, as promises and async iterables. */
 export class Transport {
-  private opening: Promise<Connection> | undefined;
-  private client: grpcJs.Client | undefined;
-  private closed = false;
-  private reached = false;
+  private readonly connection: Connection;
 
-  constructor(readonly options: TransportOptions) {}
+  constructor(private readonly options: TransportOptions) {
+    this.connection = new Connection(options);
+  }
+
+  /** Whether the hub was reached at least once: only then is a failed call worth repeating. */
+  get hasConnected(): boolean {
+    return this.connection.hasConnected;
+  }
 
   /** Makes one unary call. @throws HubError, or the signal's reason. */
   async unary<Req, Res>(
-    method: grpcJs.MethodDefinition<Req, Res>,
+    method: MethodDefinition<Req, Res>,
     request: Req,
     options: CallOptions = {},
   ): Promise<Res> {
     const signal = this.signalOf(options);
-    const { client, metadata } = await this.connect(signal);
-    const deadline = Date.now() + (options.deadlineMs ?? DEFAULT_DEADLINE_MS);
+    const { client, metadata } = await this.connection.connect(signal);
+    const { path, requestSerialize, responseDeserialize } = method;
+    const settings = { deadline: Date.now() + (options.deadlineMs ?? DEFAULT_DEADLINE_MS) };
     return new Promise<Res>((resolve, reject) => {
+      const done = (err: unknown, response: Res | undefined) => {
+        watch[Symbol.dispose]();
+        if (err) reject(signal.aborted ? signal.reason : callError(err, this.options.address));
+        else resolve(response as Res);
+      };
       const call = client.makeUnaryRequest(
-        method.path,
-        method.requestSerialize,
-        method.responseDeserialize,
+        path,
+        requestSerialize,
+        responseDeserialize,
         request,
         metadata,
-        { deadline },
-        (err, response) => {
-          watch[Symbol.dispose]();
-          if (err) reject(signal.aborted ? signal.reason : callError(err, this.options.address));
-          else resolve(response as Res);
-        },
+        settings,
+        done,
       );
       const watch = onAbort(signal, () => call.cancel());
     });
@@ -66,12 +67,12 @@ export class Transport {
    * call. @throws HubError, or the signal's reason.
    */
   async *stream<Req, Res>(
-    method: grpcJs.MethodDefinition<Req, Res>,
+    method: MethodDefinition<Req, Res>,
     request: Req,
     options: CallOptions = {},
   ): AsyncGenerator<Res, void, undefined> {
     const signal = this.signalOf(options);
-    const { client, metadata } = await this.connect(signal);
+    const { client, metadata } = await this.connection.connect(signal);
     const { path, requestSerialize, responseDeserialize } = method;
     const call = client.makeServerStreamRequest(
       path,
@@ -85,18 +86,14 @@ export class Transport {
 
   /** Makes a bidirectional call. Requests are read only as fast as the hub takes them. */
   async *duplex<Req, Res>(
-    method: grpcJs.MethodDefinition<Req, Res>,
+    method: MethodDefinition<Req, Res>,
     requests: AsyncIterable<Req>,
     options: CallOptions = {},
   ): AsyncGenerator<Res, void, undefined> {
     const signal = this.signalOf(options);
-    const { client, metadata } = await this.connect(signal);
-    const call = client.makeBidiStreamRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      metadata,
-    );
+    const { client, metadata } = await this.connection.connect(signal);
+    const { path, requestSerialize, responseDeserialize } = method;
+    const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
     const left = new AbortController();
     const broken = new AbortController();
     void send(call, requests, left.signal).catch((err: unknown) => broken.abort(err));
@@ -107,15 +104,9 @@ export class Transport {
     }
   }
 
-  /** Whether the hub was reached at least once: only then is a failed call worth repeating. */
-  get hasConnected(): boolean {
-    return this.reached;
-  }
-
-  /** Closes the channel; open calls fail. Idempotent. */
+  /** Closes the connection; open calls fail. Idempotent. */
   close(): void {
-    this.closed = true;
-    this.client?.close();
+    this.connection.close();
   }
 
   private signalOf(options: CallOptions): AbortSignal {
@@ -124,52 +115,6 @@ export class Transport {
     const signal = signals.length > 1 ? AbortSignal.any(signals) : only;
     signal.throwIfAborted();
     return signal;
-  }
-
-  private async connect(signal: AbortSignal): Promise<Connection> {
-    this.opening ??= this.open();
-    const connection = await untilAborted(this.opening, signal);
-    await this.untilSettled(connection.client.getChannel(), signal);
-    return connection;
-  }
-
-  private async open(): Promise<Connection> {
-    const { address, token } = this.options;
-    const grpc = address.kind === 'xds' ? await (await import('./xds.js')).loadXdsGrpc() : grpcJs;
-    if (this.closed) throw unreachable(address, 'this client is closed');
-    this.client = new grpc.Client(address.target, grpc.credentials.createInsecure(), channelOptions(address));
-    const metadata = new grpc.Metadata();
-    if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
-    return { client: this.client, metadata };
-  }
-
-  /**
-   * Waits until the channel is connected or knows why it is not; in the second case the call itself fails with the
-   * cause. Without a limit of our own grpc-js stays CONNECTING for ever against a silent peer or control plane.
-   */
-  private async untilSettled(
-    channel: ReturnType<grpcJs.Client['getChannel']>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const deadline = Date.now() + this.options.connectTimeoutMs;
-    for (;;) {
-      const state = channel.getConnectivityState(true);
-      if (state === grpcJs.connectivityState.READY) this.reached = true;
-      if (state === grpcJs.connectivityState.READY || state === grpcJs.connectivityState.TRANSIENT_FAILURE)
-        return;
-      if (state === grpcJs.connectivityState.SHUTDOWN)
-        throw unreachable(this.options.address, 'this client is closed');
-      const change = new Promise<void>((resolve, reject) =>
-        channel.watchConnectivityState(state, deadline, (err) => (err ? reject(err) : resolve())),
-      );
-      await untilAborted(change, signal).catch((err: unknown) => {
-        throw signal.aborted ? err : this.tooSlow();
-      });
-    }
-  }
-
-  private tooSlow(): unknown {
-    return unreachable(this.options.address, `no answer within ${this.options.connectTimeoutMs} ms`);
   }
 
   private async *responses<Res>(
@@ -190,12 +135,6 @@ export class Transport {
   }
 }
 
-interface Connection {
-  readonly client: grpcJs.Client;
-  /** Sent with every call. */
-  readonly metadata: grpcJs.Metadata;
-}
-
 interface ReadableCall<Res> {
   on(event: 'error', listener: () => void): unknown;
   iterator(options: { destroyOnReturn: boolean }): AsyncIterable<Res>;
@@ -204,7 +143,7 @@ interface ReadableCall<Res> {
 
 interface WritableCall<Req> {
   write(message: Req): boolean;
-  once(event: 'drain' | 'close' | 'end' | 'error', listener: () => void): unknown;
+  once(event: 'drain', listener: () => void): unknown;
   end(): void;
 }
 
@@ -225,21 +164,7 @@ async function send<Req>(
   } catch (err) {
     if (!signal.aborted) throw err;
   } finally {
+    // An input that waits, such as a keyboard, answers this late or never.
     void Promise.resolve(iterator.return?.()).catch(() => {});
   }
-}
-
-function channelOptions(address: HubAddress) {
-  return {
-    // Retries buffer what long streams carry.
-    'grpc.enable_retries': 0,
-    'grpc.enable_channelz': 0,
-    'grpc.use_local_subchannel_pool': 1,
-    'grpc.max_receive_message_length': 16 * 1024 * 1024,
-    'grpc.keepalive_time_ms': 30_000,
-    'grpc.keepalive_timeout_ms': 10_000,
-    'grpc.initial_reconnect_backoff_ms': 200,
-    'grpc.max_reconnect_backoff_ms': 2_000,
-    ...(address.local ? { 'grpc.enable_http_proxy': 0 } : {}),
-  };
 }
