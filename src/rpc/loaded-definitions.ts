@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { fromJSON, loadSync, type PackageDefinition } from '@grpc/proto-loader';
+import { qualifyTypeNames } from './qualified-names.js';
 
 const OPTIONS = { oneofs: true, defaults: true, enums: String, longs: Number } as const;
 
@@ -56,5 +57,6 @@ function pick(loaded: PackageDefinition, name: string): LoadedService {
   if (definition === undefined || 'format' in definition) throw new Error(`${name} is not a loaded service`);
   const messages = Object.values(loaded).flatMap((part) => ('fileDescriptorProtos' in part ? [part] : []));
   const [first] = messages as { readonly fileDescriptorProtos: readonly Buffer[] }[];
-  return { definition: definition as unknown as ServiceDefinition, files: first?.fileDescriptorProtos ?? [] };
+  const files = (first?.fileDescriptorProtos ?? []).map(qualifyTypeNames);
+  return { definition: definition as unknown as ServiceDefinition, files };
 }

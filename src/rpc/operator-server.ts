@@ -73,9 +73,11 @@ export function createOperatorServer(options: OperatorServerOptions): RpcServer 
   });
   const health = new Health(SERVICES);
   addServices(door, health, options);
-  const close = (grace: { readonly graceMs: number }) => {
+  const close = async (grace: { readonly graceMs: number }) => {
     health.stopServing();
-    return door.close(grace);
+    // Watchers of the health are told before their streams end.
+    await new Promise((resolve) => setImmediate(resolve));
+    await door.close(grace);
   };
   return {
     listen: (address) => door.listen(address),

@@ -41,11 +41,12 @@ export function taskSpecFromProto(proto: ProtoSpec): TaskSpec {
  * only when nothing was found.
  */
 export function readTaskSpec(proto: ProtoSpec, found: Violations): TaskSpec {
+  const { type } = proto;
+  found.oneOf('type', type, TASK_TYPES);
   const base = readBase(proto, found);
-  const type = proto.type;
-  if (isTaskType(type)) return readKind(type, proto, base, found);
-  found.add('type', `one of ${TASK_TYPES.join(', ')}`);
-  return { ...base, type: 'exec', run: { command: '' } };
+  return isTaskType(type)
+    ? readKind(type, proto, base, found)
+    : { ...base, type: 'exec', run: { command: '' } };
 }
 
 function isTaskType(type: string): type is TaskType {
