@@ -3,7 +3,7 @@
 //
 //   node scripts/build.mjs              builds
 //   node scripts/build.mjs --if-needed  builds unless dist/ is newer than the sources
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -55,20 +55,9 @@ function upToDate() {
   return sources.every((path) => newestChange(join(root, path)) <= built);
 }
 
-/** The page of the dashboard: its scripts bundled for browsers, everything else copied. */
-async function buildDashboard() {
-  const web = join(root, 'src', 'dashboard', 'web');
-  const entry = ['main.ts', 'main.tsx', 'app.ts'].map((name) => join(web, name)).find(existsSync);
-  if (entry === undefined) return;
-  await build({
-    ...shared,
-    banner: {},
-    platform: 'browser',
-    target: 'es2022',
-    minify: true,
-    entryPoints: [entry],
-    outdir: 'dist/dashboard',
-  });
+/** The page of the dashboard needs no building: it is copied. */
+function copyDashboard() {
+  cpSync(join(root, 'src', 'dashboard', 'web'), join(root, 'dist', 'dashboard'), { recursive: true });
 }
 
 async function buildAll() {
@@ -90,7 +79,8 @@ async function buildAll() {
     outfile: 'dist/agent/agent.mjs',
     external: ['@lydell/node-pty'],
   });
-  await Promise.all([cli, agent, buildDashboard()]);
+  await Promise.all([cli, agent]);
+  copyDashboard();
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   writeFileSync(stamp, `${version}\n`);
   process.stderr.write(`built dist/ in ${((Date.now() - startedMs) / 1000).toFixed(1)} s\n`);

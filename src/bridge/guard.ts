@@ -36,6 +36,8 @@ const DEFAULT_HOSTS = ['localhost', '127.0.0.1', '[::1]'];
 const PROXY_HEADER = /^(forwarded|via|x-forwarded-.*|x-real-ip)$/;
 const SAME_SITE = ['same-origin', 'none'];
 
+type Middleware = (req: IncomingMessage, res: ServerResponse, next: () => void) => void;
+
 const callers = new WeakMap<IncomingMessage, Caller>();
 
 /** Who sent a request that a guard has let through. */
@@ -53,16 +55,13 @@ export class HttpGuard {
   constructor(private readonly options: HttpGuardOptions) {}
 
   /** Express middleware: refuses, or lets through with {@link callerOf} set. */
-  middleware(style: ResponseStyle): (req: IncomingMessage, res: ServerResponse, next: () => void) => void {
-    return (req, res, next) => {
-      this.check(req).then(
-        () => next(),
-        (err: unknown) => {
-          respondError(req, res, style, err);
-          req.resume();
-        },
-      );
-    };
+  middleware(style: ResponseStyle): Middleware {
+    return middlewareOf(style, (req) => this.check(req));
+  }
+
+  /** Express middleware for files that hold no data: checks the host alone, so that links from elsewhere work. */
+  hostMiddleware(style: ResponseStyle): Middleware {
+    return middlewareOf(style, async (req) => this.checkHosts(req));
   }
 
   /** @throws HubError that says why the request is refused. */
@@ -127,6 +126,18 @@ export class HttpGuard {
   private isOwnOrigin(req: IncomingMessage, origin: string): boolean {
     return origin === `http://${req.headers.host}` || (this.options.origins ?? []).includes(origin);
   }
+}
+
+function middlewareOf(style: ResponseStyle, check: (req: IncomingMessage) => Promise<unknown>): Middleware {
+  return (req, res, next) => {
+    check(req).then(
+      () => next(),
+      (err: unknown) => {
+        respondError(req, res, style, err);
+        req.resume();
+      },
+    );
+  };
 }
 
 function hostRefused(host: string, hosts: readonly string[]): HubError {
