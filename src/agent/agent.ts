@@ -20,6 +20,8 @@ import type { AgentSide, Session } from './session.js';
 
 /** Version of the agent protocol. */
 const PROTOCOL = 1;
+/** Reports up to this size fit into any frame. */
+const SMALL_REPORT_BYTES = 900 * 1024;
 /** A machine that was never told to go on does so by itself. */
 const MAX_FROZEN_MS = 10 * 60_000;
 
@@ -35,6 +37,7 @@ export class Agent implements AgentSide {
   private thawTimer: Disposable | undefined;
   private draining = false;
 
+  private maxReportBytes = Number.POSITIVE_INFINITY;
   private stopping = false;
   private frozen = false;
 
@@ -98,7 +101,7 @@ export class Agent implements AgentSide {
     this.parts.runner.acked(ackedSequence);
     this.output.windowBytes = outputWindowBytes;
     this.output.restart(outputs);
-    this.outbox.reset(reportsAfter(this.journal, ackedSequence));
+    this.outbox.reset(reportsAfter(this.journal, ackedSequence, this.maxReportBytes));
     this.parts.runner.setWidth(DEFAULT_LANE, concurrency);
     this.reportHealth(session, Math.max(100, healthIntervalMs));
   }
@@ -139,6 +142,10 @@ export class Agent implements AgentSide {
     this.parts.runner.refuse(id, message);
   }
 
+  frameRefused(): void {
+    this.maxReportBytes = SMALL_REPORT_BYTES;
+  }
+
   closed(): void {
     this.session = undefined;
     this.healthTimer?.[Symbol.dispose]();
@@ -154,21 +161,22 @@ export class Agent implements AgentSide {
 
   /**
    * Ends what runs, and waits until the hub has been told, at most `tellMs`. What was not told is in the journal
-   * and told by the next agent on this state directory.
+   * and told by the next agent on this state directory. Answers whether a session is there that closes now.
    */
-  async stop(tellMs: number): Promise<void> {
+  async stop(tellMs: number): Promise<boolean> {
     this.stopping = true;
     this.thaw();
     this.parts.runner.stopAll();
     this.parts.shells.close();
     await until(this.parts.runner.ended, () => this.parts.runner.idle);
-    if (this.session === undefined) return;
+    if (this.session === undefined) return false;
     using _limit = this.options.clock.after(tellMs, () => this.output.progress.notify());
     const deadline = this.options.clock.monotonic() + tellMs;
     const told = () => this.told || this.options.clock.monotonic() >= deadline || this.session === undefined;
     await until(this.output.progress, told);
     this.outbox.push({ type: 'goodbye', reason: 'the agent was stopped' });
     this.session?.close(-1);
+    return this.session !== undefined;
   }
 
   /** Releases the state directory. */

@@ -13,7 +13,7 @@ const MAX_OUTCOME_BYTES = 512 * 1024;
 export function attemptsForHello(journal: Journal, waiting: readonly AttemptId[]): readonly AttemptReport[] {
   let room = MAX_OUTCOME_BYTES;
   const told = journal.all().map((entry) => {
-    const size = entry.ended === undefined ? 0 : Buffer.byteLength(JSON.stringify(entry.ended));
+    const size = entry.ended === undefined ? 0 : sizeOf(entry.ended);
     if (size > room) return beforeEnd(entry);
     room -= size;
     return entry.ended ?? entry.started;
@@ -22,13 +22,25 @@ export function attemptsForHello(journal: Journal, waiting: readonly AttemptId[]
   return [...told.flatMap((report) => (report ? [report] : [])), ...queued].slice(0, MAX_ATTEMPTS);
 }
 
-/** Reports behind a position, oldest first. */
-export function reportsAfter(journal: Journal, sequence: number): readonly AttemptReport[] {
+/** Reports behind a position, oldest first. The result of one that is larger than `maxBytes` is left out. */
+export function reportsAfter(journal: Journal, sequence: number, maxBytes: number): readonly AttemptReport[] {
   return journal
     .all()
     .flatMap(({ started, ended }) => [started, ended].flatMap((report) => (report ? [report] : [])))
     .filter((report) => report.sequence > sequence)
-    .sort((a, b) => a.sequence - b.sequence);
+    .sort((a, b) => a.sequence - b.sequence)
+    .map((report) => (sizeOf(report) > maxBytes ? withoutResult(report) : report));
+}
+
+function sizeOf(report: AttemptReport): number {
+  return Buffer.byteLength(JSON.stringify(report));
+}
+
+function withoutResult(report: AttemptReport): AttemptReport {
+  if (report.outcome === undefined) return report;
+  const { result: _, ...rest } = report.outcome;
+  const message = 'the result is too large for the hub';
+  return { ...report, state: 'FAILED', outcome: { ...rest, reason: 'RESULT_TOO_LARGE', message } };
 }
 
 function beforeEnd({ started, ended }: JournalEntry): AttemptReport | undefined {

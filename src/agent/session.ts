@@ -22,6 +22,8 @@ export interface AgentSide {
   received(frame: Exclude<HubFrame, { type: 'welcome' }>): void;
   /** An assignment that this agent cannot read. */
   unreadable(id: AttemptId, message: string): void;
+  /** The hub did not take a frame because of its size: large results are left out from now on. */
+  frameRefused(): void;
   /** The session is over. */
   closed(): void;
   readonly outbox: Outbox;

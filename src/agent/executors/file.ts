@@ -10,6 +10,9 @@ import { workingDirectory } from './run-argv.js';
 /** Most bytes that `file:read` answers. */
 export const MAX_READ_BYTES = 1024 * 1024;
 
+/** Bytes that are not text grow when they are replaced; base64 makes four of three. */
+const MAX_CONTENT_CHARACTERS = 1_500_000;
+
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'FILE_NOT_FOUND',
   ENOTDIR: 'FILE_NOT_FOUND',
@@ -29,6 +32,8 @@ export async function runFileRead(ctx: ExecutorContext, spec: FileReadSpec): Pro
   const { filePath, encoding } = spec;
   const data = await failing(() => readRegular(resolve(workingDirectory(ctx, spec), filePath)));
   const content = data.toString(encoding);
+  if (content.length > MAX_CONTENT_CHARACTERS || Buffer.byteLength(content) > MAX_CONTENT_CHARACTERS)
+    throw new TaskFailure('NOT_TEXT', `${filePath} is not UTF-8 text; read it with the encoding base64`);
   return { state: 'SUCCEEDED', reason: 'EXITED', result: { filePath, content, encoding, size: data.length } };
 }
 
