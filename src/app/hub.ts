@@ -128,7 +128,14 @@ function createCore({ config, levels, log }: HubSetup, ctx: HubContext, store: S
     nodePath: process.execPath,
     log,
   });
-  const vm = new VmManager({ providers: [local], records: store.vms, events, door, clock: ctx.clock, log });
+  const vm = new VmManager({
+    providers: [local],
+    records: store.vms,
+    events,
+    door: () => door,
+    clock: ctx.clock,
+    log,
+  });
   const hub = new Hub({ ctx, machines: vm, levels, version: packageVersion(), door });
   return { hub, vm };
 }

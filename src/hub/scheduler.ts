@@ -81,7 +81,7 @@ export class Scheduler {
     });
     for (const task of tasks) {
       session.assign(task);
-      this.watchers.notify(task);
+      this.watchers.notify(task.id);
     }
   }
 }

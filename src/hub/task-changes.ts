@@ -47,7 +47,7 @@ export class TaskChanges {
 
   private changed(task: Task, before: Task): void {
     if (isTerminal(task.state)) this.ended(task);
-    else this.watchers.notify(task);
+    else this.watchers.notify(task.id);
     if (task.state === 'QUEUED') this.scheduler.wakeFor(task);
     if (before.agent !== undefined && task.state !== 'RUNNING') this.scheduler.wakeAgent(before.agent);
   }
@@ -56,6 +56,6 @@ export class TaskChanges {
     const ran = task.startMs !== undefined && task.endMs !== undefined;
     const seconds = ran ? Math.max(0, Number(task.endMs) - Number(task.startMs)) / 1000 : undefined;
     this.ctx.metrics.taskEnded(task.spec.type, task.state, seconds);
-    this.watchers.notify(task);
+    this.watchers.notify(task.id);
   }
 }

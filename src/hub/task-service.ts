@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { Bell } from '../base/bell.js';
 import { HubError } from '../model/hub-error.js';
 import { emptyOutcome, isTerminal, type Task } from '../model/task.js';
 import type { TaskRequest, TasksApi } from './api.js';
 import type { HubContext } from './context.js';
-import { Latest } from './latest.js';
 import type { Sessions } from './sessions.js';
 import type { TaskFilter } from './store.js';
 import type { TaskChanges } from './task-changes.js';
@@ -83,13 +83,15 @@ export class TaskService implements TasksApi {
   }
 
   async *watch(id: string, signal: AbortSignal): AsyncIterable<Task> {
-    const latest = new Latest<Task>();
-    using _ = this.parts.watchers.listen(id, (task) => latest.set(task));
-    let task = await this.find(id);
-    for (;;) {
-      yield task;
+    const bell = new Bell(signal);
+    using _ = this.parts.watchers.listen(id, () => bell.ring());
+    for (let seen = ''; ; await bell.wait()) {
+      bell.reset();
+      const task = await this.find(id);
+      const stage = `${task.attempt} ${task.state} ${task.cancelRequested}`;
+      if (stage !== seen) yield task;
       if (isTerminal(task.state)) return;
-      task = await latest.next(signal);
+      seen = stage;
     }
   }
 

@@ -1,11 +1,9 @@
-import type { Task } from '../model/task.js';
-
-/** Tells waiting callers what tasks became. Called after the commit only. */
+/** Wakes whoever waits for a task to change. Rung after the commit only; who is woken reads the store. */
 export class TaskWatchers {
-  private readonly listeners = new Map<string, Set<(task: Task) => void>>();
+  private readonly listeners = new Map<string, Set<() => void>>();
 
-  /** Calls `fn` with the task after each change, until disposed. */
-  listen(id: string, fn: (task: Task) => void): Disposable {
+  /** Calls `fn` after each change of a task, until disposed. */
+  listen(id: string, fn: () => void): Disposable {
     const set = this.listeners.get(id) ?? new Set();
     this.listeners.set(id, set.add(fn));
     return {
@@ -16,7 +14,7 @@ export class TaskWatchers {
     };
   }
 
-  notify(task: Task): void {
-    for (const fn of [...(this.listeners.get(task.id) ?? [])]) fn(task);
+  notify(id: string): void {
+    for (const fn of [...(this.listeners.get(id) ?? [])]) fn();
   }
 }
