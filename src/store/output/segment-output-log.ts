@@ -81,6 +81,7 @@ export class SegmentOutputLog implements OutputLog {
     if (this.closed) return;
     this.closed = true;
     await this.turns.run('append', async () => {});
+    await this.turns.run('expire', async () => {});
     await this.parts?.writer.idle();
     await this.parts?.segments.release();
   }
@@ -185,6 +186,7 @@ export class SegmentOutputLog implements OutputLog {
   }
 
   private async expireNow(limits: { readonly maxBytes: number; readonly minTimeMs: number }): Promise<void> {
+    if (this.closed) return;
     const { segments, writer } = this.opened();
     const position = await writer.exclusive(async () => {
       const keep = firstKept(await segments.list(), writer.end, limits);
