@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { OutputChunk, OutputGap, OutputStream } from '../model/output.js';
 import type { AttemptId } from './attempt-id.js';
@@ -44,9 +44,10 @@ export class Spool {
     private readonly limits: SpoolLimits = {},
   ) {}
 
-  /** Takes up what an earlier process left. */
+  /** Takes up what an earlier process left; that is nothing when its task wrote nothing. */
   recover(): void {
-    const numbers = readdirSync(this.dir).map(Number).filter(Number.isInteger);
+    const names = existsSync(this.dir) ? readdirSync(this.dir) : [];
+    const numbers = names.map(Number).filter(Number.isInteger);
     for (const number of numbers.sort((a, b) => a - b)) {
       const file = new SpoolSegment(join(this.dir, String(number)));
       this.segments.push({ number, file });
