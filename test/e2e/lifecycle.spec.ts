@@ -170,52 +170,58 @@ describe('the life of an agent, by the CLI', function () {
     });
   });
 
-  it('opens a shell in a terminal and returns its exit code', async () => {
-    const line = `${CLI} shell dev`;
-    const options = { env: { ...hub.env, TERM: 'xterm' }, input: 'tty; echo typed-$((6 * 7)); exit 5\n' };
-    const session = startCommand('script', ['--quiet', '--return', '--command', line, '/dev/null'], options);
-    const result = await session.ended(30_000);
-    expect(result.stdout)
-      .to.match(/typed-42/)
-      .and.to.match(/\/dev\/pts\//);
-    expect(result.exitCode).to.equal(5);
-  });
+  describe('its machine', () => {
+    it('opens a shell in a terminal and returns its exit code', async () => {
+      const line = `${CLI} shell dev`;
+      const options = { env: { ...hub.env, TERM: 'xterm' }, input: 'tty; echo typed-$((6 * 7)); exit 5\n' };
+      const session = startCommand(
+        'script',
+        ['--quiet', '--return', '--command', line, '/dev/null'],
+        options,
+      );
+      const result = await session.ended(30_000);
+      expect(result.stdout)
+        .to.match(/typed-42/)
+        .and.to.match(/\/dev\/pts\//);
+      expect(result.exitCode).to.equal(5);
+    });
 
-  it('takes a snapshot and brings a deleted file back', async () => {
-    const places = ['$HOME', '/opt', '/srv', '/tmp'];
-    const files = places.map((place) => `${place}/kept`).join(' ');
-    await hub.ok(['exec', 'dev', `for file in ${files}; do echo safe > $file; done`]);
-    await hub.ok(['snapshot', 'dev', 'clean']);
-    const snapshots = await hub.rest('GET', '/agents/dev/snapshots');
-    expect(snapshots.at('snapshots.0.name')).to.equal('clean');
-    await hub.ok(['exec', 'dev', `rm ${files}; echo later > /opt/later`]);
-    await hub.ok(['restore', 'dev', 'clean']);
-    const read = await hub.ok(['exec', 'dev', `cat ${files}; ls /opt`]);
-    expect(read.stdout).to.equal('safe\n'.repeat(4).concat('kept\n'));
-  });
+    it('takes a snapshot and brings a deleted file back', async () => {
+      const places = ['$HOME', '/opt', '/srv', '/tmp'];
+      const files = places.map((place) => `${place}/kept`).join(' ');
+      await hub.ok(['exec', 'dev', `for file in ${files}; do echo safe > $file; done`]);
+      await hub.ok(['snapshot', 'dev', 'clean']);
+      const snapshots = await hub.rest('GET', '/agents/dev/snapshots');
+      expect(snapshots.at('snapshots.0.name')).to.equal('clean');
+      await hub.ok(['exec', 'dev', `rm ${files}; echo later > /opt/later`]);
+      await hub.ok(['restore', 'dev', 'clean']);
+      const read = await hub.ok(['exec', 'dev', `cat ${files}; ls /opt`]);
+      expect(read.stdout).to.equal('safe\n'.repeat(4).concat('kept\n'));
+    });
 
-  it('names the snapshots that there are when another is asked for', async () => {
-    const result = await hub.cli(['restore', 'dev', 'unknown']);
-    expect(result.exitCode).to.equal(3);
-    expect(result.stderr).to.include('clean');
-  });
+    it('names the snapshots that there are when another is asked for', async () => {
+      const result = await hub.cli(['restore', 'dev', 'unknown']);
+      expect(result.exitCode).to.equal(3);
+      expect(result.stderr).to.include('clean');
+    });
 
-  it('stops and starts it; its files stay', async () => {
-    await hub.ok(['stop', 'dev']);
-    expect((await hub.ok(['list', '--status', 'offline'])).stdout).to.include('dev');
-    const refused = await hub.cli(['shell', 'dev']);
-    expect(refused.exitCode).not.to.equal(0);
-    expect(refused.stderr).to.match(/offline|not connected|stopped/i);
-    await hub.ok(['start', 'dev']);
-    expect((await hub.ok(['exec', 'dev', 'cat /opt/kept'])).stdout).to.equal('safe\n');
-  });
+    it('stops and starts it; its files stay', async () => {
+      await hub.ok(['stop', 'dev']);
+      expect((await hub.ok(['list', '--status', 'offline'])).stdout).to.include('dev');
+      const refused = await hub.cli(['shell', 'dev']);
+      expect(refused.exitCode).not.to.equal(0);
+      expect(refused.stderr).to.match(/offline|not connected|stopped/i);
+      await hub.ok(['start', 'dev']);
+      expect((await hub.ok(['exec', 'dev', 'cat /opt/kept'])).stdout).to.equal('safe\n');
+    });
 
-  it('is destroyed only with --force where nobody can be asked', async () => {
-    const refused = await hub.cli(['destroy', 'dev']);
-    expect(refused.exitCode).to.equal(2);
-    expect(refused.stderr).to.include('--force');
-    await hub.ok(['destroy', 'dev', '--force']);
-    expect(list((await hub.rest('GET', '/agents')).json, 'agents')).to.deep.equal([]);
+    it('is destroyed only with --force where nobody can be asked', async () => {
+      const refused = await hub.cli(['destroy', 'dev']);
+      expect(refused.exitCode).to.equal(2);
+      expect(refused.stderr).to.include('--force');
+      await hub.ok(['destroy', 'dev', '--force']);
+      expect(list((await hub.rest('GET', '/agents')).json, 'agents')).to.deep.equal([]);
+    });
   });
 });
 
@@ -229,7 +235,7 @@ describe('the hub as a program', () => {
       for (const name of ['hub-stdout.log', 'hub-stderr.log']) {
         expect(await hub.logFile(name)).to.be.a('string');
       }
-      expect(await hub.logFile('hub-stderr.log')).not.to.equal('');
+      expect(await hub.logFile('hub-stdout.log')).to.match(/REST +http/);
     } finally {
       await hub.close();
     }
