@@ -1,5 +1,8 @@
 import type { Readable, Writable } from 'node:stream';
 
+/** Exit code when the reader of our output has gone: that of a program killed by SIGPIPE. */
+export const BROKEN_PIPE = 141;
+
 /** Reason with which {@link CliContext.signal} aborts. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';

@@ -1,4 +1,4 @@
-import type { OptionShape } from './execute.js';
+import type { OptionShape } from './option-shape.js';
 
 /** A command line for `exec`, taken apart. */
 export interface ExecArgs {

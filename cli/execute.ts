@@ -1,10 +1,11 @@
 import { Cli, type CommandClass } from 'clipanion';
-import { messageOf } from '../src/base/errno.js';
+import { isErrno, messageOf } from '../src/base/errno.js';
 import type { BaseCommand } from './base-command.js';
 import type { CommandEntry } from './commands/table.js';
-import { type CliContext, interruptedCode } from './context.js';
+import { BROKEN_PIPE, type CliContext, interruptedCode } from './context.js';
 import { commandHelp } from './format/command-help.js';
 import { errorLines } from './format/errors.js';
+import type { OptionShape } from './option-shape.js';
 import { UsageError } from './usage-error.js';
 
 /** Exit code of wrong usage. */
@@ -61,17 +62,12 @@ export interface CommandStatics {
   prepare(args: readonly string[], options: readonly OptionShape[]): readonly string[];
 }
 
-/** An option as clipanion knows it. */
-export interface OptionShape {
-  readonly names: readonly string[];
-  readonly arity: number;
-}
-
 async function run(command: BaseCommand, context: CliContext): Promise<number> {
   try {
     return (await command.execute()) ?? 0;
   } catch (err) {
     if (err instanceof UsageError) throw err;
+    if (isErrno(err, 'EPIPE')) return BROKEN_PIPE;
     const interrupted = interruptedCode(err);
     if (interrupted !== undefined) return interrupted;
     const { debug, json } = command;

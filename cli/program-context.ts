@@ -1,5 +1,5 @@
 import { isErrno } from '../src/base/errno.js';
-import { type CliContext, Interrupted } from './context.js';
+import { BROKEN_PIPE, type CliContext, Interrupted } from './context.js';
 
 /** The context of a real process. */
 export interface ProgramContext extends CliContext {
@@ -8,8 +8,6 @@ export interface ProgramContext extends CliContext {
 }
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
-/** What a program killed by SIGPIPE exits with. */
-const BROKEN_PIPE = 141;
 /** How long a command may take to end after the second Ctrl-C. */
 const FORCE_MS = 3_000;
 
@@ -18,6 +16,7 @@ export function createProgramContext(program: NodeJS.Process): ProgramContext {
   const first = new AbortController();
   const second = new AbortController();
   let listening = false;
+  let lost = false;
   const listen = () => {
     if (listening) return;
     listening = true;
@@ -27,8 +26,9 @@ export function createProgramContext(program: NodeJS.Process): ProgramContext {
   };
   for (const stream of [program.stdout, program.stderr]) {
     stream.on('error', (err) => {
-      if (!isErrno(err, 'EPIPE')) throw err;
-      brokenPipe(program, first, listening);
+      // Other errors reach whoever waits for the write, and the exit code.
+      lost ||= stream === program.stdout;
+      if (isErrno(err, 'EPIPE')) brokenPipe(program, first, listening);
     });
   }
   return {
@@ -46,7 +46,7 @@ export function createProgramContext(program: NodeJS.Process): ProgramContext {
       listen();
       return second.signal;
     },
-    finish: (code) => finish(program, code),
+    finish: (code) => finish(program, () => code || (lost ? 1 : 0)),
   };
 }
 
@@ -71,9 +71,9 @@ function brokenPipe(program: NodeJS.Process, first: AbortController, listening: 
   first.abort(new Interrupted(BROKEN_PIPE));
 }
 
-function finish(program: NodeJS.Process, code: number): void {
-  program.exitCode = code;
+/** Results that could not be written are not results: only after the last write is the exit code known. */
+function finish(program: NodeJS.Process, code: () => number): void {
   // Standard input may keep the process alive when it is a terminal or a pipe that nobody closes.
   program.stdin.destroy();
-  program.stdout.write('', () => program.stderr.write('', () => program.exit(code)));
+  program.stdout.write('', () => program.stderr.write('', () => program.exit(code())));
 }

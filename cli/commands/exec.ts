@@ -3,11 +3,11 @@ import type { Task } from '../../src/client/index.js';
 import { BaseCommand, write } from '../base-command.js';
 import { interruptedCode } from '../context.js';
 import { execTarget, splitExecArgs } from '../exec-args.js';
-import type { OptionShape } from '../execute.js';
 import { parseDuration } from '../format/duration.js';
 import { safe } from '../format/errors.js';
 import { EXIT, endNote, taskExitCode } from '../format/exit-code.js';
 import { jsonLine } from '../format/json.js';
+import type { OptionShape } from '../option-shape.js';
 import { UsageError } from '../usage-error.js';
 
 const DASHES = '--after-dashes';

@@ -16,6 +16,8 @@ export interface CliRun {
   readonly stdinIsTTY?: boolean;
   readonly signal?: AbortSignal;
   readonly forceSignal?: AbortSignal;
+  /** How the program would start itself again. */
+  readonly self?: readonly string[];
   /** Called with everything that goes to stdout. */
   readonly onStdout?: (text: string) => void;
 }
@@ -34,7 +36,7 @@ export async function cli(args: readonly string[], run: CliRun = {}): Promise<Cl
     colorDepth: 1,
     signal: run.signal ?? never,
     forceSignal: run.forceSignal ?? never,
-    self: [],
+    self: run.self ?? [],
   };
   const code = await runCli(args, context);
   return { code, stdout: stdout.text(), stderr: stderr.text() };

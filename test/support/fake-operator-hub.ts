@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import {
   Server,
   ServerCredentials,
@@ -108,13 +109,14 @@ export class FakeOperatorHub {
     return `127.0.0.1:${this.port}`;
   }
 
-  async start(): Promise<this> {
+  /** Serves on a port; by default on any free one, and after {@link stop} on the same as before. */
+  async start(port = this.port): Promise<this> {
     const server = new Server();
     server.addService(HubService, this.hubHandlers());
     server.addService(VmManagerService, this.vmHandlers());
     this.port = await new Promise<number>((resolve, reject) =>
-      server.bindAsync(`127.0.0.1:${this.port}`, ServerCredentials.createInsecure(), (err, port) =>
-        err ? reject(err) : resolve(port),
+      server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (err, bound) =>
+        err ? reject(err) : resolve(bound),
       ),
     );
     this.server = server;
@@ -245,7 +247,7 @@ export class FakeOperatorHub {
     let at = Number(cursor || 0);
     let cancelled = false;
     let wake = () => {};
-    call.on('cancelled', () => {
+    const gone = once(call, 'cancelled').then(() => {
       cancelled = true;
       wake();
     });
@@ -255,10 +257,7 @@ export class FakeOperatorHub {
       if (record) {
         at += 1;
         if (!call.write(StreamLogsResponse.fromPartial({ record }))) {
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-            call.once('drain', resolve);
-          });
+          await Promise.race([once(call, 'drain'), gone]);
         }
       } else if (!follow || task.ended) {
         call.end();
