@@ -67,7 +67,7 @@ export class TaskClaim {
   }
 
   private ofLane(agent: string, lane: string, window: number): readonly Candidate[] {
-    const sql = `SELECT sequence, id, phase, stop, unmet FROM tasks
+    const sql = `SELECT sequence, id, phase, stop, unmet FROM tasks INDEXED BY tasks_lanes
       WHERE owner = ? AND lane = ? AND phase < 2 ORDER BY sequence LIMIT ?`;
     const found: Candidate[] = [];
     for (const [depth, row] of this.table.db.all<LaneRow>(sql, agent, lane, window).entries()) {
@@ -91,7 +91,7 @@ export class TaskClaim {
 
   /** How many more tasks the lanes that are in use may get. A STOP task in hand closes its lane. */
   private rooms(query: ClaimQuery): ReadonlyMap<string, number> {
-    const sql = `SELECT lane, count(*) AS n, max(stop) AS stop FROM tasks
+    const sql = `SELECT lane, count(*) AS n, max(stop) AS stop FROM tasks INDEXED BY tasks_in_hand
       WHERE owner = ? AND phase = 1 GROUP BY lane`;
     const rows = this.table.db.all<{ lane: string; n: number; stop: number }>(sql, query.agent);
     return new Map(rows.map(({ lane, n, stop }) => [lane, stop === 1 ? 0 : roomOf(query, lane) - n]));
@@ -114,9 +114,9 @@ const POOLED = "phase = 0 AND owner = '' AND unmet = 0";
 
 const POOL_KEYS = `
   WITH RECURSIVE keys (key) AS (
-    SELECT * FROM (SELECT capabilities FROM tasks WHERE ${POOLED} ORDER BY capabilities LIMIT 1)
+    SELECT * FROM (SELECT capabilities FROM tasks INDEXED BY tasks_pool WHERE ${POOLED} ORDER BY capabilities LIMIT 1)
     UNION ALL
-    SELECT (SELECT capabilities FROM tasks WHERE ${POOLED} AND capabilities > keys.key
+    SELECT (SELECT capabilities FROM tasks INDEXED BY tasks_pool WHERE ${POOLED} AND capabilities > keys.key
             ORDER BY capabilities LIMIT 1)
     FROM keys WHERE keys.key IS NOT NULL
   )
@@ -124,15 +124,15 @@ const POOL_KEYS = `
 
 const POOL_LANES = `
   WITH RECURSIVE lanes (lane) AS (
-    SELECT * FROM (SELECT lane FROM tasks WHERE ${POOLED} AND capabilities = ?1 ORDER BY lane LIMIT 1)
+    SELECT * FROM (SELECT lane FROM tasks INDEXED BY tasks_pool WHERE ${POOLED} AND capabilities = ?1 ORDER BY lane LIMIT 1)
     UNION ALL
-    SELECT (SELECT lane FROM tasks WHERE ${POOLED} AND capabilities = ?1 AND lane > lanes.lane
+    SELECT (SELECT lane FROM tasks INDEXED BY tasks_pool WHERE ${POOLED} AND capabilities = ?1 AND lane > lanes.lane
             ORDER BY lane LIMIT 1)
     FROM lanes WHERE lanes.lane IS NOT NULL
   )
   SELECT lane FROM lanes WHERE lane IS NOT NULL`;
 
-const POOL_HEADS = `SELECT sequence, id, lane, priority, stop FROM tasks
+const POOL_HEADS = `SELECT sequence, id, lane, priority, stop FROM tasks INDEXED BY tasks_pool
   WHERE ${POOLED} AND capabilities = ? AND lane = ? ORDER BY priority DESC, sequence LIMIT ?`;
 
 function roomOf({ laneWidth }: ClaimQuery, lane: string): number {

@@ -58,7 +58,8 @@ export class TaskIntake {
   }
 
   private checkLanes(owner: string, lane: string, limit: number): void {
-    const inLane = 'SELECT 1 FROM tasks WHERE owner = ? AND lane = ? AND phase < 2 LIMIT 1';
+    const inLane =
+      'SELECT 1 FROM tasks INDEXED BY tasks_lanes WHERE owner = ? AND lane = ? AND phase < 2 LIMIT 1';
     if (this.table.db.get(inLane, owner, lane)) return;
     if (lanesOf(this.table, owner, limit).length < limit) return;
     const message = `lane: ${nameOf(owner)} has tasks in ${limit} lanes, which is the limit; use one of them`;
@@ -105,9 +106,9 @@ export function lanesOf(table: TaskTable, owner: string, limit: number): readonl
 
 const LANES = `
   WITH RECURSIVE lanes (lane) AS (
-    SELECT * FROM (SELECT lane FROM tasks WHERE owner = ?1 AND phase < 2 ORDER BY lane LIMIT 1)
+    SELECT * FROM (SELECT lane FROM tasks INDEXED BY tasks_lanes WHERE owner = ?1 AND phase < 2 ORDER BY lane LIMIT 1)
     UNION ALL
-    SELECT (SELECT lane FROM tasks WHERE owner = ?1 AND phase < 2 AND lane > lanes.lane ORDER BY lane LIMIT 1)
+    SELECT (SELECT lane FROM tasks INDEXED BY tasks_lanes WHERE owner = ?1 AND phase < 2 AND lane > lanes.lane ORDER BY lane LIMIT 1)
     FROM lanes WHERE lanes.lane IS NOT NULL
   )
   SELECT lane FROM lanes WHERE lane IS NOT NULL LIMIT ?2`;

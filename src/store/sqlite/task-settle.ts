@@ -31,7 +31,8 @@ export class TaskSettle {
 
   /** Drops everything QUEUED for an owner; answers also what fell with it elsewhere. */
   dropQueued(owner: string, event: DropEvent): readonly Task[] {
-    const sql = `SELECT ${TASK_COLUMNS} FROM tasks WHERE owner = ? AND phase = 0 ORDER BY sequence`;
+    const sql = `SELECT ${TASK_COLUMNS} FROM tasks INDEXED BY tasks_lanes
+      WHERE owner = ? AND phase < 2 AND phase = 0`;
     const ended = this.dropAll(this.table.db.all<TaskRow>(sql, owner), event.outcome, event.atMs);
     return [...ended.map(({ task }) => task), ...this.settle(ended, event.atMs).dropped];
   }
@@ -50,7 +51,7 @@ export class TaskSettle {
 
   private stopLane(task: Task, nowMs: number): readonly StoredTask[] {
     if (!stopsLane(task)) return [];
-    const sql = `SELECT ${TASK_COLUMNS} FROM tasks
+    const sql = `SELECT ${TASK_COLUMNS} FROM tasks INDEXED BY tasks_lanes
       WHERE owner = ? AND lane = ? AND sequence > ? AND phase < 2 AND phase = 0 ORDER BY sequence`;
     const rows = this.table.db.all<TaskRow>(sql, ownerOf(task), task.lane, task.sequence);
     return this.dropAll(

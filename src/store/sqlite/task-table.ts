@@ -39,7 +39,8 @@ export class TaskTable {
 
   /** Tasks that an agent has in hand, in order of acceptance. */
   inHand(agent: string): readonly Task[] {
-    const sql = `SELECT ${TASK_COLUMNS} FROM tasks WHERE owner = ? AND phase = 1 ORDER BY sequence`;
+    const sql = `SELECT ${TASK_COLUMNS} FROM tasks INDEXED BY tasks_in_hand
+      WHERE owner = ? AND phase = 1 ORDER BY sequence`;
     return this.db.all<TaskRow>(sql, agent).map((row) => fromRow(row).task);
   }
 
