@@ -34,7 +34,7 @@ exec "$@"
 
 /**
  * Runs the agent, hands SIGTERM on to it, collects orphans and ends when the agent ends. Its console goes through
- * a pipe into a file of at most 1 MiB, with one older file beside it. Writes \`up\` to descriptor 3 once the agent
+ * a pipe into a file of at most 1 MiB, with one older file beside it; what cannot be written is dropped. Writes \`up\` to descriptor 3 once the agent
  * was started.
  *
  * $1 directory of the console; $2... agent with arguments.
@@ -44,7 +44,11 @@ dir=$1; shift
 keep_console() {
   while :; do
     seen=$(LC_ALL=C dd bs=65536 count=1 2>&1 >> "$dir/console.log")
-    case $seen in 0+0*) break ;; esac
+    case $seen in
+      0+0*) break ;;
+      [0-9]*) ;;
+      *) cat > /dev/null; break ;;
+    esac
     [ "$(wc -c < "$dir/console.log")" -le 1048576 ] || mv -f "$dir/console.log" "$dir/console.old"
   done
 }
