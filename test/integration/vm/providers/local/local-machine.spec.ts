@@ -4,9 +4,10 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { systemClock } from '../../../../../src/base/clock.js';
-import { signalProcess } from '../../../../../src/base/process.js';
+import { run, signalProcess } from '../../../../../src/base/process.js';
 import { descendantsOf, listProcesses, type ProcessRow } from '../../../../../src/base/process-table.js';
 import { HubError } from '../../../../../src/model/hub-error.js';
+import { LAUNCH_SCRIPT } from '../../../../../src/vm/providers/local/scripts.js';
 import { type LocalHarness, localHarness } from '../../../../support/local-harness.js';
 
 const soon = () => AbortSignal.timeout(60_000);
@@ -155,14 +156,14 @@ describe('local machine', () => {
     expect(await sh('echo mine')).to.equal('mine');
   });
 
-  it('is one, though two providers start it at the same time', async () => {
+  it('is not started a second time by a launcher that comes late', async () => {
     await create();
-    const boot = harness.boot('dev', 1, true);
-    const [one, two] = [harness.again(), harness.again()];
-    const both = [one.start('dev', boot, noReport, soon()), two.start('dev', boot, noReport, soon())];
-    await Promise.all(both);
-    await sh('true');
-    expect(await agents()).to.have.length(1);
+    await start(true);
+    const before = await readFile(join(dir, 'process'), 'utf8');
+    const late = await run('sh', ['-c', LAUNCH_SCRIPT, 'late', join(dir, 'process'), 'echo', 'started']);
+    expect(late).to.include({ stdout: '' });
+    expect(late.code).to.not.equal(0);
+    expect(await readFile(join(dir, 'process'), 'utf8')).to.equal(before);
   });
 
   it('goes on when a hub that died had frozen it', async () => {
