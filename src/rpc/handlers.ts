@@ -156,11 +156,21 @@ function answer<Who>(options: Answering<Who>): void {
       const peer = call.getPeer();
       const incoming = { path, metadata: call.metadata, peer };
       const caller = await untilAborted(gate.admit(incoming), live.gone);
-      live.signal.throwIfAborted();
-      const { signal } = live;
-      await options.work({ signal, caller, metadata: call.metadata, peer, log, requestId }, live);
+      if (live.abortReason !== undefined) throw live.abortReason;
+      const { metadata } = call;
+      const ctx = {
+        caller,
+        metadata,
+        peer,
+        log,
+        requestId,
+        get signal() {
+          return live.signal;
+        },
+      };
+      await options.work(ctx, live);
     } catch (err) {
-      const error = HubError.from(live.signal.aborted && isAbortError(err) ? live.signal.reason : err);
+      const error = HubError.from(isAbortError(err) ? (live.abortReason ?? err) : err);
       const status = statusMetadata(error);
       code = status.code;
       if (error.reason === 'INTERNAL') log.error('a call failed', { error: error.cause ?? error });

@@ -6,23 +6,40 @@ export interface CancellableCall {
   once(event: 'cancelled', listener: () => void): unknown;
 }
 
+const ENDED = new HubError('CANCELLED', 'the call has ended');
+
 /** One call that is being answered. */
 export class LiveCall {
-  private readonly work = new AbortController();
   private readonly peer = new AbortController();
+  /** Made when a handler asks for it: most answer at once. */
+  private work: AbortController | undefined;
+  private reason: HubError | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private answered = false;
 
   constructor(
     call: CancellableCall,
     /** Whether an answer still counts when the hub stops; streams are ended instead. */
     private readonly mayFinish: boolean,
   ) {
-    call.once('cancelled', () => this.abandon(reasonOfCancel(call.getDeadline())));
+    // grpc-js says so after every call, also when it was answered.
+    call.once('cancelled', () => {
+      if (!this.answered) this.abandon(reasonOfCancel(call.getDeadline()));
+    });
   }
 
   /** For handlers: aborts on cancel, deadline and hub stop. */
   get signal(): AbortSignal {
+    if (this.work === undefined) {
+      this.work = new AbortController();
+      if (this.reason !== undefined) this.work.abort(this.reason);
+    }
     return this.work.signal;
+  }
+
+  /** Why the handler is to end; undefined while it may go on. */
+  get abortReason(): HubError | undefined {
+    return this.reason;
   }
 
   /** Aborts when nothing that the handler still does can be answered. */
@@ -40,19 +57,26 @@ export class LiveCall {
 
   /** Tells the handler that the hub stops. */
   stop(reason: HubError): void {
-    this.work.abort(reason);
+    this.abort(reason);
     if (!this.mayFinish) this.peer.abort(reason);
   }
 
-  /** The call was answered. */
+  /** The call was answered. What a stream's handler left behind, such as a reader of messages, is let go. */
   end(): void {
+    this.answered = true;
     clearTimeout(this.timer);
+    if (!this.mayFinish) this.abandon(ENDED);
   }
 
   private abandon(reason: HubError): void {
     clearTimeout(this.timer);
-    this.work.abort(reason);
+    this.abort(reason);
     this.peer.abort(reason);
+  }
+
+  private abort(reason: HubError): void {
+    this.reason ??= reason;
+    this.work?.abort(reason);
   }
 }
 

@@ -169,6 +169,21 @@ describe('two-way streams', () => {
     expect(status.code).to.equal(0);
   });
 
+  it('lets go of a reader that the handler left behind', async () => {
+    const left = deferred<unknown>();
+    const shell = async (_id: string, _open: ShellOpen, input: AsyncIterable<ShellInput>) => {
+      void input[Symbol.asyncIterator]().next().catch(left.resolve);
+      return (async function* (): AsyncIterable<ShellOutput> {
+        yield { type: 'exit', exitCode: 0 };
+      })();
+    };
+    await using rpc = await new RpcHarness(fakeHub({ agents: { shell } })).start();
+    const call = openShell(rpc);
+    call.resume().on('error', () => {});
+    call.write(open);
+    expect(await left.promise).to.include({ reason: 'CANCELLED' });
+  });
+
   it('makes a fast sender wait for a slow handler', async () => {
     const go = deferred();
     let read = 0;
