@@ -88,6 +88,21 @@ describe('operator server, unary calls', () => {
       .that.is.oneOf(['DEADLINE_EXCEEDED', 'CANCELLED']);
   });
 
+  it('answers a waiting caller with the stored task when the hub stops', async () => {
+    const waiting = deferred();
+    const create = async () => fakeTask();
+    const wait = (_id: string, _ms: number, signal: AbortSignal) =>
+      new Promise<never>((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason));
+        waiting.resolve();
+      });
+    await using rpc = await new RpcHarness(fakeHub({ tasks: { create, wait } })).start();
+    const call = rpc.call(HubService.createTask, { ...EXEC, wait: { seconds: 60, nanos: 0 } });
+    await waiting.promise;
+    await rpc.server.close({ graceMs: 5000 });
+    expect((await call).taskId).to.equal('task-1');
+  });
+
   it('ends a call without a deadline at the limit of its method, though the handler hangs', async () => {
     const get = () => new Promise<never>(() => {});
     const limitMs = (path: string) => (path.endsWith('GetTask') ? 50 : 60_000);
