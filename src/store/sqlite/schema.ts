@@ -14,7 +14,6 @@ export const MIGRATIONS: readonly string[] = [
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     idempotency_key TEXT,
-    digest TEXT NOT NULL,
     owner TEXT NOT NULL,
     lane TEXT NOT NULL,
     phase INTEGER NOT NULL,

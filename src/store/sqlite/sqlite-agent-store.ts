@@ -61,8 +61,9 @@ export class SqliteAgentStore implements AgentStore {
       const { version, capabilities: found, atMs: lastSeenMs } = hello;
       this.setJson(id, { ...json, vmGeneration, version, found, lastSeenMs });
       this.db.run(
-        `UPDATE agents SET session_generation = session_generation + 1, journal_id = ?1,
-           acked_sequence = CASE WHEN journal_id = ?1 THEN acked_sequence ELSE 0 END WHERE id = ?2`,
+        `UPDATE agents SET session_generation = session_generation + 1, journal_id = ?,
+           acked_sequence = CASE WHEN journal_id = ? THEN acked_sequence ELSE 0 END WHERE id = ?`,
+        hello.journalId,
         hello.journalId,
         id,
       );

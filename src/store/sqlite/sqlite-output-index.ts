@@ -105,11 +105,11 @@ const SET_STREAM = `
 
 const OLD_EXTENTS = `
   DELETE FROM output_extents WHERE (scope, start) IN
-    (SELECT scope, start FROM output_extents WHERE start < ?1 ORDER BY start LIMIT ?2)`;
+    (SELECT scope, start FROM output_extents WHERE start < ? ORDER BY start LIMIT ?)`;
 
 /** A stream whose task has not ended may still go on, however old its last record is. */
 const OLD_STREAMS = `
   DELETE FROM output_streams WHERE (task, attempt, stream) IN
     (SELECT task, attempt, stream FROM output_streams
-     WHERE position <= ?1 AND NOT EXISTS (SELECT 1 FROM tasks WHERE id = output_streams.task AND phase < 2)
-     LIMIT ?2)`;
+     WHERE position <= ? AND NOT EXISTS (SELECT 1 FROM tasks WHERE id = output_streams.task AND phase < 2)
+     LIMIT ?)`;

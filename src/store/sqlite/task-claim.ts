@@ -103,7 +103,7 @@ export class TaskClaim {
 
   /** The first tasks of each lane that has room. */
   private ofKey(key: string, roomIn: (lane: string) => number): readonly PoolRow[] {
-    const lanes = this.table.db.all<{ lane: string }>(POOL_LANES, key);
+    const lanes = this.table.db.all<{ lane: string }>(POOL_LANES, key, key);
     return lanes.flatMap(({ lane }) =>
       this.table.db.all<PoolRow>(POOL_HEADS, key, lane, Math.max(0, roomIn(lane))),
     );
@@ -124,9 +124,9 @@ const POOL_KEYS = `
 
 const POOL_LANES = `
   WITH RECURSIVE lanes (lane) AS (
-    SELECT * FROM (SELECT lane FROM tasks INDEXED BY tasks_pool WHERE ${POOLED} AND capabilities = ?1 ORDER BY lane LIMIT 1)
+    SELECT * FROM (SELECT lane FROM tasks INDEXED BY tasks_pool WHERE ${POOLED} AND capabilities = ? ORDER BY lane LIMIT 1)
     UNION ALL
-    SELECT (SELECT lane FROM tasks INDEXED BY tasks_pool WHERE ${POOLED} AND capabilities = ?1 AND lane > lanes.lane
+    SELECT (SELECT lane FROM tasks INDEXED BY tasks_pool WHERE ${POOLED} AND capabilities = ? AND lane > lanes.lane
             ORDER BY lane LIMIT 1)
     FROM lanes WHERE lanes.lane IS NOT NULL
   )

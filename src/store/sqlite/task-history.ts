@@ -27,12 +27,13 @@ export class TaskHistory {
     const bottom = Math.max(top - STEP, first);
     const rows = db.all<TaskRow>(
       filter.deadLetters ? DEAD : filter.agent === undefined ? ALL : OF_AGENT,
+      ...(filter.agent !== undefined && !filter.deadLetters ? [filter.agent] : []),
       top,
       bottom,
-      filter.agent ?? null,
-      filter.states ? JSON.stringify(filter.states) : null,
-      filter.type ?? null,
-      filter.endedAfterMs ?? null,
+      ...twice(filter.agent ?? null),
+      ...twice(filter.states ? JSON.stringify(filter.states) : null),
+      ...twice(filter.type ?? null),
+      ...twice(filter.endedAfterMs ?? null),
       size,
     );
     const tasks = rows.map((row) => fromRow(row).task);
@@ -58,15 +59,20 @@ export class TaskHistory {
   }
 }
 
+/** For `? IS NULL OR column = ?`. Numbered parameters do not work in every release of `node:sqlite`. */
+function twice<T>(value: T): [T, T] {
+  return [value, value];
+}
+
 const NO_TASKS = { first: null, last: null };
 
-const FILTERED = `sequence < ?1 AND sequence >= ?2
-    AND (?3 IS NULL OR owner = ?3)
-    AND (?4 IS NULL OR state IN (SELECT value FROM json_each(?4)))
-    AND (?5 IS NULL OR type = ?5)
-    AND (?6 IS NULL OR end_ms > ?6)
-  ORDER BY sequence DESC LIMIT ?7`;
+const FILTERED = `sequence < ? AND sequence >= ?
+    AND (? IS NULL OR owner = ?)
+    AND (? IS NULL OR state IN (SELECT value FROM json_each(?)))
+    AND (? IS NULL OR type = ?)
+    AND (? IS NULL OR end_ms > ?)
+  ORDER BY sequence DESC LIMIT ?`;
 
 const ALL = `SELECT ${TASK_COLUMNS} FROM tasks WHERE ${FILTERED}`;
-const OF_AGENT = `SELECT ${TASK_COLUMNS} FROM tasks INDEXED BY tasks_owner WHERE owner = ?3 AND ${FILTERED}`;
+const OF_AGENT = `SELECT ${TASK_COLUMNS} FROM tasks INDEXED BY tasks_owner WHERE owner = ? AND ${FILTERED}`;
 const DEAD = `SELECT ${TASK_COLUMNS} FROM tasks INDEXED BY tasks_dead WHERE dead = 1 AND ${FILTERED}`;

@@ -100,18 +100,18 @@ export function dependencyFailed(id: string): ReturnType<typeof emptyOutcome> {
 
 /** Lanes of an owner that have unfinished tasks, at most `limit`, without looking at every task. */
 export function lanesOf(table: TaskTable, owner: string, limit: number): readonly string[] {
-  const rows = table.db.all<{ lane: string }>(LANES, owner, limit);
+  const rows = table.db.all<{ lane: string }>(LANES, owner, owner, limit);
   return rows.map((row) => row.lane);
 }
 
 const LANES = `
   WITH RECURSIVE lanes (lane) AS (
-    SELECT * FROM (SELECT lane FROM tasks INDEXED BY tasks_lanes WHERE owner = ?1 AND phase < 2 ORDER BY lane LIMIT 1)
+    SELECT * FROM (SELECT lane FROM tasks INDEXED BY tasks_lanes WHERE owner = ? AND phase < 2 ORDER BY lane LIMIT 1)
     UNION ALL
-    SELECT (SELECT lane FROM tasks INDEXED BY tasks_lanes WHERE owner = ?1 AND phase < 2 AND lane > lanes.lane ORDER BY lane LIMIT 1)
+    SELECT (SELECT lane FROM tasks INDEXED BY tasks_lanes WHERE owner = ? AND phase < 2 AND lane > lanes.lane ORDER BY lane LIMIT 1)
     FROM lanes WHERE lanes.lane IS NOT NULL
   )
-  SELECT lane FROM lanes WHERE lane IS NOT NULL LIMIT ?2`;
+  SELECT lane FROM lanes WHERE lane IS NOT NULL LIMIT ?`;
 
 function nameOf(owner: string): string {
   return owner === POOL ? 'the queue of tasks for any agent' : `agent ${owner}`;

@@ -58,12 +58,11 @@ export class TaskTable {
     const fresh = { attempt: 0, failedRuns: 0, cancelRequested: false };
     const spec = JSON.stringify(task);
     const row = this.db.get<{ sequence: number }>(
-      `INSERT INTO tasks (id, idempotency_key, digest, owner, lane, phase, state, type, stop, unmet, priority,
+      `INSERT INTO tasks (id, idempotency_key, owner, lane, phase, state, type, stop, unmet, priority,
          capabilities, expire_ms, end_ms, dead, spec, details)
-       VALUES (?, ?, ?, ?, ?, 0, 'QUEUED', ?, ?, ?, ?, ?, ?, NULL, 0, ?, ?) RETURNING sequence`,
+       VALUES (?, ?, ?, ?, 0, 'QUEUED', ?, ?, ?, ?, ?, ?, NULL, 0, ?, ?) RETURNING sequence`,
       task.id,
       task.idempotencyKey ?? null,
-      task.digest,
       owner,
       task.lane,
       task.spec.type,
