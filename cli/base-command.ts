@@ -2,6 +2,7 @@ import { Command, Option } from 'clipanion';
 import type { VmAgentClient } from '../src/client/index.js';
 import { HubError } from '../src/model/hub-error.js';
 import type { CliContext } from './context.js';
+import { write } from './write.js';
 
 /** How long a hub that is not there may take to be noticed. */
 const CONNECT_TIMEOUT_MS = 2_500;
@@ -56,12 +57,4 @@ export abstract class BaseCommand extends Command<CliContext> {
   async close(): Promise<void> {
     this.client?.close();
   }
-}
-
-/** Writes all of it; resolves when the stream wants more. */
-export function write(stream: CliContext['stdout'], data: string | Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (stream.write(data, (err) => err && reject(err))) resolve();
-    else stream.once('drain', resolve);
-  });
 }

@@ -2,6 +2,7 @@ import { COMMANDS, commandNames, findCommand } from './commands/table.js';
 import type { CliContext } from './context.js';
 import { suggestion } from './format/suggest.js';
 import { topLevelHelp } from './format/top-help.js';
+import { write } from './write.js';
 
 /** Exit code of wrong usage. */
 const USAGE = 2;
@@ -29,8 +30,8 @@ async function runCommand(
   return executeCommand(entry, [...globals, ...rest], context);
 }
 
-function printHelp(context: CliContext): number {
-  context.stdout.write(topLevelHelp(COMMANDS));
+async function printHelp(context: CliContext): Promise<number> {
+  await write(context.stdout, topLevelHelp(COMMANDS));
   return 0;
 }
 
@@ -40,7 +41,7 @@ async function runHelp(topic: string, context: CliContext): Promise<number> {
   const { helpTopic } = await import('./format/help-topics.js');
   const text = helpTopic(topic);
   if (text === undefined) return unknownCommand(topic, context);
-  context.stdout.write(text);
+  await write(context.stdout, text);
   return 0;
 }
 

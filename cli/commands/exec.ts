@@ -1,6 +1,6 @@
 import { Command, Option } from 'clipanion';
 import type { Task } from '../../src/client/index.js';
-import { BaseCommand, write } from '../base-command.js';
+import { BaseCommand } from '../base-command.js';
 import { interruptedCode } from '../context.js';
 import { execTarget, splitExecArgs } from '../exec-args.js';
 import { parseDuration } from '../format/duration.js';
@@ -9,6 +9,7 @@ import { EXIT, endNote, taskExitCode } from '../format/exit-code.js';
 import { jsonLine } from '../format/json.js';
 import type { OptionShape } from '../option-shape.js';
 import { UsageError } from '../usage-error.js';
+import { write } from '../write.js';
 
 const DASHES = '--after-dashes';
 

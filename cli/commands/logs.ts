@@ -1,8 +1,9 @@
 import { Command, Option } from 'clipanion';
-import { BaseCommand, write } from '../base-command.js';
+import { BaseCommand } from '../base-command.js';
 import { parseCount } from '../format/duration.js';
 import { jsonLine } from '../format/json.js';
 import { logLine } from '../format/logs.js';
+import { write } from '../write.js';
 
 /** How long the hub may be away while logs are followed. */
 const RECONNECT_MS = 10 * 60_000;

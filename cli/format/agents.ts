@@ -42,7 +42,7 @@ type Facts = readonly (readonly [string, string])[];
 
 function lines(facts: Facts): string {
   const shown = facts.filter(([, value]) => value !== '');
-  return shown.map(([name, value]) => `  ${`${name}:`.padEnd(18)}${safe(value)}`).join('\n');
+  return shown.map(([name, value]) => `  ${`${name}:`.padEnd(20)}${safe(value)}`).join('\n');
 }
 
 function identity(agent: AgentInfo, vm: Vm | undefined): Facts {

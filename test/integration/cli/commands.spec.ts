@@ -162,7 +162,7 @@ describe('vm-agent', () => {
       hub.agents.push(AgentInfo.fromPartial({ id: 'dev', status: 'online', capabilities: ['git'] }));
       const { code, stdout } = await vmAgent(['status', 'dev']);
       expect([code, stdout.split('\n')[0]]).deep.equal([0, '╔═══ Agent Status: dev ═══╗']);
-      expect(stdout).contain('Provider:         local').and.contain('git');
+      expect(stdout).contain('Provider:           local').and.contain('git');
       expect((await vmAgent(['status', 'odd'])).code).equal(3);
     });
 

@@ -23,7 +23,8 @@ describe('vm-agent up and down', () => {
     await rm(home, { recursive: true, force: true });
   });
 
-  const run = (...args: string[]) => cli(args, { self, env: { ...process.env, VM_AGENT_HOME: home } });
+  const run = (...args: string[]) =>
+    cli(args, { self, env: { PATH: process.env.PATH, VM_AGENT_HOME: home } });
 
   it('starts the hub once and stops it', async () => {
     const first = await run('up', ...flags);
