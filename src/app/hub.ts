@@ -22,7 +22,7 @@ import { createLocalProvider } from '../vm/providers/local/local-provider.js';
 import { VmManager } from '../vm/vm-manager.js';
 import { lockHome } from './home-dirs.js';
 import { openHttpDoors } from './http-doors.js';
-import { makeRuntimeDir } from './runtime-dir.js';
+import { makePrivateDir, makeRuntimeDir } from './runtime-dir.js';
 import { packageVersion } from './version.js';
 
 /** What a hub is made of. */
@@ -75,7 +75,8 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   const token = await ensureTokenFile(home.tokenFile);
   const runtimeDir = await makeRuntimeDir(home.root, env, ownUid() ?? 0);
   const { ctx, store } = await openStorage(setup, parts);
-  const doorAddress = config.door || `unix:${join(runtimeDir, 'door.sock')}`;
+  const doorAddress =
+    config.door || `unix:${join(await makePrivateDir(join(runtimeDir, 'door')), 'hub.sock')}`;
   const { hub, vm } = createCore(setup, ctx, store, doorAddress);
   const pass = new BridgePass();
   const rule = new CallerRule({ adminToken: token, ownUid: ownUid() });

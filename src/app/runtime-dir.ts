@@ -12,16 +12,17 @@ export const MAX_SOCKET_PATH = 107;
  * @throws Error when the directory belongs to somebody else.
  */
 export async function makeRuntimeDir(home: string, env: NodeJS.ProcessEnv, uid: number): Promise<string> {
-  const parent = join(await baseDir(env, uid), `vm-agent-${uid}`);
-  const dir = join(parent, createHash('sha256').update(home).digest('hex').slice(0, 12));
-  for (const path of [parent, dir]) {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-    const stat = await lstat(path);
-    if (!stat.isDirectory() || stat.uid !== uid || (stat.mode & 0o077) !== 0) {
-      throw new Error(`${path} must be a directory of this user with mode 0700`);
-    }
-  }
-  return dir;
+  const parent = await makePrivateDir(join(await baseDir(env, uid), `vm-agent-${uid}`));
+  return makePrivateDir(join(parent, createHash('sha256').update(home).digest('hex').slice(0, 12)));
+}
+
+/** Makes a directory that only this user can enter. @throws Error when it is somebody else's or open to others. */
+export async function makePrivateDir(path: string): Promise<string> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  const stat = await lstat(path);
+  const own = process.getuid === undefined || stat.uid === process.getuid();
+  if (stat.isDirectory() && own && (stat.mode & 0o077) === 0) return path;
+  throw new Error(`${path} must be a directory of this user with mode 0700`);
 }
 
 async function baseDir(env: NodeJS.ProcessEnv, uid: number): Promise<string> {

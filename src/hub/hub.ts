@@ -87,6 +87,7 @@ export class Hub implements HubApi {
 
   /** A machine changed: its stages and states are events. */
   async machineChanged(vm: Vm, stage?: VmStage): Promise<void> {
+    if (vm.state === 'STARTING' || vm.state === 'RUNNING') this.sessions.unbar(vm.name);
     if (!stage) {
       await this.presence.event('vm.state', vm.name, vm.state, '', vm.error);
       return;
@@ -98,6 +99,7 @@ export class Hub implements HubApi {
 
   /** What a machine has in hand ends as LOST; its session is over; its older selves are refused. */
   async fence(name: string, reason: string, vmGeneration: number): Promise<void> {
+    this.sessions.bar(name);
     await this.options.ctx.store.agents.update(name, { vmGeneration, reason });
     this.sessions.get(name)?.close(reason, new HubError('FENCED', `the machine was fenced: ${reason}`));
     await this.agents.loseTasks(name, reason);

@@ -71,6 +71,8 @@ export class SessionOpener {
 
   private async record(agentId: string, hello: Hello): Promise<AgentRecord> {
     const { store, clock } = this.ctx;
+    if (this.sessions.isBarred(agentId))
+      throw new HubError('FENCED', 'the machine of this agent is being stopped');
     const known = await store.agents.get(agentId);
     if (known && hello.vmGeneration < known.vmGeneration) {
       const message = 'this machine was taken back to the past; its newer self is the agent';

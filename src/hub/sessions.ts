@@ -3,6 +3,7 @@ import type { AgentSession } from './agent-session.js';
 /** The sessions that are open: at most one an agent. */
 export class Sessions {
   private readonly open = new Map<string, AgentSession>();
+  private readonly barred = new Set<string>();
 
   get(agent: string): AgentSession | undefined {
     return this.open.get(agent);
@@ -14,6 +15,19 @@ export class Sessions {
 
   get size(): number {
     return this.open.size;
+  }
+
+  /** An agent whose machine is being stopped may not come back until it is started. */
+  bar(agent: string): void {
+    this.barred.add(agent);
+  }
+
+  unbar(agent: string): void {
+    this.barred.delete(agent);
+  }
+
+  isBarred(agent: string): boolean {
+    return this.barred.has(agent);
   }
 
   /** Puts a session in the place of the one before, and answers that one. */
