@@ -3,8 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent } from '../../src/agent/agent.js';
 import type { AgentOptions } from '../../src/agent/agent-options.js';
+import { type AttemptId, attemptKey } from '../../src/agent/attempt-id.js';
+import { Journal } from '../../src/agent/journal.js';
 import { findKillScope, type KillScope } from '../../src/agent/kill-scope.js';
 import { HubLink } from '../../src/agent/link/hub-link.js';
+import { Spool } from '../../src/agent/spool.js';
 import { systemClock } from '../../src/base/clock.js';
 import { silentLogger } from '../../src/base/logger.js';
 import { FakeAgentDoor } from './fake-agent-door.js';
@@ -23,6 +26,7 @@ export class AgentHarness {
   readonly home = mkdtempSync(join(tmpdir(), 'home-'));
   readonly hub = new FakeAgentDoor();
   private agent: Agent | undefined;
+  private journalId = '';
   private stopLink = new AbortController();
   private running: Promise<void> | undefined;
 
@@ -34,7 +38,10 @@ export class AgentHarness {
   }
 
   /** Starts an agent on the same state directory. */
-  async startAgent(options: Partial<AgentOptions> = {}): Promise<Agent> {
+  async startAgent(
+    options: Partial<AgentOptions> = {},
+    settings: Partial<AgentOptions['config']> = {},
+  ): Promise<Agent> {
     const config = {
       agentId: 'my-agent',
       stateDir: this.dir,
@@ -42,6 +49,7 @@ export class AgentHarness {
       home: this.home,
       allowSudo: true,
       capabilities: ['git'],
+      ...settings,
     };
     this.agent = await Agent.start({
       config,
@@ -61,10 +69,17 @@ export class AgentHarness {
 
   /** The agent ends as at SIGTERM. */
   async stopAgent(): Promise<void> {
-    await this.agent?.stop(2000);
-    await this.disconnect();
+    const closing = (await this.agent?.stop(2000)) ?? false;
+    if (!closing) this.stopLink.abort(new Error('the test is over'));
+    await this.running;
     await this.agent?.close();
     this.agent = undefined;
+  }
+
+  /** The agent's link breaks and does not come back; the agent goes on, with what it had on disk as it was. */
+  async disconnect(): Promise<void> {
+    this.stopLink.abort(new Error('the test is over'));
+    await this.running;
   }
 
   async close(): Promise<void> {
@@ -74,7 +89,31 @@ export class AgentHarness {
     rmSync(this.home, { recursive: true, force: true });
   }
 
-  private connect(side: Agent): void {
+  /** Ends the agent and leaves its directory as after a crash: an attempt that was started and wrote something. */
+  async crashWith(id: AttemptId, output: string): Promise<void> {
+    await this.stopAgent();
+    const options = {
+      path: join(this.dir, 'journal'),
+      vmGeneration: 1,
+      clock: systemClock,
+      log: silentLogger,
+    };
+    const journal = await Journal.open(options);
+    this.journalId = journal.id;
+    await journal.record({ ...id, state: 'RUNNING', startMs: 1 });
+    await journal.close();
+    const spool = new Spool(id, join(this.dir, 'spool', attemptKey(id)));
+    spool.append('STDOUT', Buffer.from(output), 1);
+    spool.close();
+  }
+
+  /** The mark of an attempt after {@link crashWith}. */
+  markOf(task: string): string {
+    return `${this.journalId}/${attemptKey({ task, attempt: 1 })};`;
+  }
+
+  /** Connects an agent to the hub. */
+  connect(side: Agent): void {
     this.stopLink = new AbortController();
     const { door } = this.hub;
     const link = new HubLink({
@@ -86,10 +125,5 @@ export class AgentHarness {
       log: silentLogger,
     });
     this.running = link.run(this.stopLink.signal);
-  }
-
-  private async disconnect(): Promise<void> {
-    this.stopLink.abort(new Error('the test is over'));
-    await this.running;
   }
 }

@@ -1,13 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  type Metadata,
-  Server,
-  ServerCredentials,
-  type ServerDuplexStream,
-  type status,
-} from '@grpc/grpc-js';
+import { type Metadata, Server, ServerCredentials, type ServerDuplexStream, status } from '@grpc/grpc-js';
 import {
   AgentService,
   type AttachShellRequest,
@@ -192,8 +186,16 @@ export class FakeAgentDoor {
   }
 
   /** Breaks the live session. */
-  breakSession(): void {
-    this.connect?.destroy();
+  breakSession(cause = { code: status.UNAVAILABLE, details: 'broken by the test' }): void {
+    this.connect?.emit('error', cause);
+  }
+
+  /** Loses what is behind an offset of attempt 1 and wants it again. */
+  forgetBehind(task: string, stream: OutputStream, offset: number): void {
+    const key = `${task} 1 ${stream}`;
+    this.stored.set(key, [this.output(task, stream).subarray(0, offset)]);
+    this.offsets.set(key, offset);
+    this.ack(key, offset, true);
   }
 
   private onConnect(call: ConnectCall): void {
@@ -274,7 +276,7 @@ export class FakeAgentDoor {
     }
     if (this.storedBytes >= this.breakOutputAfter) {
       this.breakOutputAfter = Number.POSITIVE_INFINITY;
-      this.outputCall?.destroy();
+      this.outputCall?.emit('error', { code: status.UNAVAILABLE, details: 'broken by the test' });
     } else if (this.ackOutput) this.ack(key, this.offsets.get(key) ?? 0, false);
   }
 
