@@ -59,14 +59,14 @@ export class UpCommand extends HubOptionsCommand {
     });
     closeSync(log);
     child.unref();
-    let failure: string | undefined;
+    let ended: string | undefined;
     child.once('error', (err) => {
-      failure = err.message;
+      ended = err.message;
     });
     child.once('exit', () => {
-      failure = readFileSync(logFile, 'utf8').slice(-TAIL_BYTES).trim() || 'it ended without a word';
+      ended ??= 'it ended without a word';
     });
-    return { pid: child.pid ?? 0, failure: () => failure };
+    return { pid: child.pid ?? 0, failure: () => ended && (tailOf(logFile) || ended) };
   }
 
   private async untilHealthy(client: VmAgentClient, config: HubConfig, hub: StartedHub): Promise<void> {
@@ -91,6 +91,14 @@ interface StartedHub {
   readonly pid: number;
   /** What it said when it ended; undefined while it runs. */
   failure(): string | undefined;
+}
+
+function tailOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').slice(-TAIL_BYTES).trim();
+  } catch {
+    return '';
+  }
 }
 
 async function isHealthy(client: VmAgentClient): Promise<boolean> {
