@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { runCommand } from '../support/e2e/command.js';
 import { CLI, HubProcess } from '../support/e2e/hub-process.js';
+import { at } from '../support/e2e/json-path.js';
 import { processesNaming } from '../support/e2e/leftovers.js';
 import { residentBytes } from '../support/e2e/memory.js';
 
@@ -74,18 +75,17 @@ describe('output through exec', function () {
       lane: 'flood',
     });
     const id = String(posted.at('taskId'));
+    // A second of flood, with a reader who wants all of it.
     const follower = hub.startCli(['logs', 'writer', '--follow']);
     await follower.printed(/y\ny/);
     await sleep(1000);
+    follower.child.kill('SIGINT');
+    await follower.ended();
     const cancelledMs = Date.now();
     const cancel = await hub.rest('POST', `/tasks/${id}:cancel`, {});
     expect(cancel.status).to.equal(200);
-    const again = { type: 'exec', command: 'yes', lane: 'flood', id, wait: '30s' };
-    const ended = await hub.rest('POST', '/agents/writer/task', again);
-    expect(ended.at('task.state')).to.equal('CANCELLED');
+    expect(at(await hub.ended(id), 'state')).to.equal('CANCELLED');
     expect(Date.now() - cancelledMs).to.be.below(1000);
-    follower.child.kill('SIGINT');
-    await follower.ended();
   });
 });
 
@@ -95,9 +95,7 @@ async function agentPids(hub: HubProcess): Promise<number[]> {
   const programs = await Promise.all(
     pids.map(async (pid) => ({ pid, text: await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') })),
   );
-  return programs
-    .filter(({ text }) => /^[^\0]*node[^\0]*\0[^\0]*agent\.mjs/.test(text))
-    .map(({ pid }) => pid);
+  return programs.filter(({ text }) => /^[^\0]*node\0[^\0]*agent\.mjs/.test(text)).map(({ pid }) => pid);
 }
 
 /** The most memory that each process had until a promise settles. */

@@ -127,6 +127,12 @@ export class HubProcess {
     return { status: response.status, headers: response.headers, text, json, at: (name) => at(json, name) };
   }
 
+  /** The task as it ended: the last line of its watch, which ends with it. */
+  async ended(id: unknown): Promise<unknown> {
+    const { text } = await this.rest('GET', `/tasks/${id}:watch`);
+    return at(parsed(text.trim().split('\n').pop() ?? ''), 'result.task');
+  }
+
   /** Admin token of this hub. */
   async token(): Promise<string> {
     return (await readFile(join(this.home, 'token'), 'utf8')).trim();

@@ -1,15 +1,17 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Processes whose command line or environment names this path. */
+/** Processes whose command line, environment or mounts name this path. */
 export async function processesNaming(path: string): Promise<number[]> {
   const found: number[] = [];
   for (const pid of await readdir('/proc').catch(() => [])) {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
-    const [cmdline, environ] = await Promise.all(
-      ['cmdline', 'environ'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '')),
+    const texts = await Promise.all(
+      ['cmdline', 'environ', 'mountinfo'].map((name) =>
+        readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => ''),
+      ),
     );
-    if (`${cmdline}\0${environ}`.includes(path)) found.push(Number(pid));
+    if (texts.some((text) => text.includes(path))) found.push(Number(pid));
   }
   return found;
 }
