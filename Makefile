@@ -32,8 +32,8 @@ build: $(INSTALLED) ## Build dist/ when a source is newer
 test: $(INSTALLED) tools build ## Run all suites (SUITE=unit for one)
 	@node scripts/test.mjs $(SUITE)
 
-bench: $(INSTALLED) build ## Measure, each figure beside its floor
-	@node --import tsx bench/main.ts $(ARGS)
+bench: $(INSTALLED) build ## Measure, each figure beside its floor (ONLY=name, QUICK=1)
+	@ONLY=$(ONLY) QUICK=$(QUICK) ROUNDS=$(ROUNDS) PROFILE=$(PROFILE) node --import tsx bench/main.ts
 
 demo: $(INSTALLED) tools build ## See real tasks run (KEEP=1 leaves the hub running)
 	@KEEP=$(KEEP) demo/run.sh
