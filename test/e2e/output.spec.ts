@@ -69,11 +69,9 @@ describe('output through exec', function () {
   });
 
   it('stops within a second of a cancel in the middle of a flood', async () => {
-    const posted = await hub.rest('POST', '/agents/writer/task', {
-      type: 'exec',
-      command: 'yes',
-      lane: 'flood',
-    });
+    const mark = join(hub.home, 'flood');
+    const flood = { type: 'exec', command: 'yes', env: { MARK: mark }, lane: 'flood' };
+    const posted = await hub.rest('POST', '/agents/writer/task', flood);
     const id = String(posted.at('taskId'));
     // A second of flood, with a reader who wants all of it.
     const follower = hub.startCli(['logs', 'writer', '--follow']);
