@@ -28,12 +28,41 @@ step() {
 
 # Shows a command as one would type it, then runs it.
 run() {
+  show "$@"
+  "$@" 2>&1 | indent
+}
+
+# The same for one that answers a task in JSON, of which only the gist is shown.
+run_task() {
+  show "$@"
+  "$@" 2>"$demo_home/messages" | gist | indent || {
+    indent <"$demo_home/messages"
+    return 1
+  }
+}
+
+# State, exit code and last output of a task. Fails unless the task succeeded.
+gist() {
+  node --input-type=module -e '
+    let text = "";
+    for await (const chunk of process.stdin) text += chunk;
+    const answer = JSON.parse(text);
+    const task = answer.task ?? answer;
+    const { exitCode, stdoutTail, result } = task.outcome ?? task;
+    console.log(`${task.state}, exit code ${exitCode}`);
+    if (result?.commit) console.log(`${result.destination} is at ${result.commit}, branch ${result.branch}`);
+    const lines = stdoutTail.split("\n").filter((line) => /\S/.test(line));
+    if (lines.length > 0) console.log(lines.slice(-9).join("\n"));
+    process.exitCode = task.state === "SUCCEEDED" ? 0 : 1;
+  '
+}
+
+show() {
   local shown='' word
   for word in "$@"; do
     if [[ $word =~ ^[A-Za-z0-9_./:=@,-]+$ ]]; then shown+=" $word"; else shown+=" '${word//\'/\'\\\'\'}'"; fi
   done
   say "  \$$shown"
-  "$@" 2>&1 | indent
 }
 
 # Ends a process that this script started: politely, then for sure.
@@ -119,12 +148,12 @@ serve_project() { # port
 post_task() { # body
   local url=http://localhost:$http_port/agents/$agent/task
   if command -v curl >/dev/null; then
-    run curl --silent --show-error --fail-with-body --max-time 60 -X POST "$url" \
+    run_task curl --silent --show-error --fail-with-body --max-time 60 -X POST "$url" \
       -H 'Content-Type: application/json' -d "$1"
     return
   fi
   say '  (there is no curl here, so Node.js posts it)'
-  run node --input-type=module -e '
+  run_task node --input-type=module -e '
     const [url, body] = process.argv.slice(1);
     const res = await fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body });
     console.log(await res.text());
@@ -147,7 +176,7 @@ hub_pid=$!
 wait_until_healthy "http://localhost:$http_port/healthz" || fail 'the hub did not become healthy within 30 s'
 say "  | REST http://localhost:$http_port   gRPC localhost:$grpc_port   dashboard http://localhost:$dashboard_port"
 
-step 'Create an agent: a place of its own where tasks run'
+step 'Create an agent, with a place of its own where tasks run'
 run vm-agent create "$agent" --provider local
 run vm-agent list
 
@@ -160,19 +189,19 @@ say "$code" | indent
 [ "$code" = 7 ] || fail "exit code 7 came back as $code"
 
 step 'script: JavaScript in a process of its own'
-run vm-agent task "$agent" \
+run_task vm-agent task "$agent" \
   '{"type":"script","script":"console.log(`${process.argv.slice(2)} on Node.js ${process.version}`)","args":["hello"]}' --wait
 
 step 'git:clone, build and test of a small real npm project'
 serve_project "$git_port"
-run vm-agent task "$agent" \
+run_task vm-agent task "$agent" \
   "{\"type\":\"git:clone\",\"repo\":\"git://127.0.0.1:$git_port/project\",\"destination\":\"project\"}" --wait
-run vm-agent task "$agent" '{"type":"build","command":"npm run build","cwd":"project"}' --wait
-run vm-agent task "$agent" '{"type":"test","command":"npm test","cwd":"project"}' --wait
+run_task vm-agent task "$agent" '{"type":"build","command":"npm run build","cwd":"project"}' --wait
+run_task vm-agent task "$agent" '{"type":"test","command":"npm test","cwd":"project"}' --wait
 
 step 'snapshot and restore: a deleted file comes back'
 run vm-agent snapshot "$agent" before-the-mistake
-run vm-agent exec "$agent" 'rm -r project && ls'
+run vm-agent exec "$agent" 'rm -rv project | tail -n 1'
 run vm-agent restore "$agent" before-the-mistake
 run vm-agent exec "$agent" 'ls -l project/dist/index.html'
 
