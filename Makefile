@@ -11,7 +11,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): package.json package-lock.json
-	npm ci
+	@test -L node_modules || npm ci
 	@touch $(INSTALLED)
 
 tools: ## Debian packages that tests and demo use, where this may install them
