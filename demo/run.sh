@@ -48,12 +48,14 @@ gist() {
     for await (const chunk of process.stdin) text += chunk;
     const answer = JSON.parse(text);
     const task = answer.task ?? answer;
-    const { exitCode, stdoutTail, result } = task.outcome ?? task;
+    const { exitCode, stdoutTail, stderrTail, result, ...outcome } = task.outcome ?? task;
     console.log(`${task.state}, exit code ${exitCode}`);
     if (result?.commit) console.log(`${result.destination} is at ${result.commit}, branch ${result.branch}`);
     const lines = stdoutTail.split("\n").filter((line) => /\S/.test(line));
     if (lines.length > 0) console.log(lines.slice(-9).join("\n"));
-    process.exitCode = task.state === "SUCCEEDED" ? 0 : 1;
+    if (task.state === "SUCCEEDED") process.exit(0);
+    console.log(outcome.reason, outcome.message, stderrTail);
+    process.exit(1);
   '
 }
 
