@@ -25,6 +25,8 @@ export interface HubOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Further arguments of `vm-agent hub`. */
   readonly args?: readonly string[];
+  /** Home of the hub, a directory that is there. Default: a new one. */
+  readonly home?: string;
 }
 
 /** An answer of the REST door. */
@@ -52,7 +54,7 @@ export class HubProcess {
   /** Starts a hub and waits until it is healthy. */
   static async start(options: HubOptions = {}): Promise<HubProcess> {
     if (!existsSync(join(ROOT, 'dist', '.built'))) throw new Error('dist/ is missing; run make build first');
-    const home = await mkdtemp(join(tmpdir(), 'vm-agent-e2e-'));
+    const home = options.home ?? (await mkdtemp(join(tmpdir(), 'vm-agent-e2e-')));
     const [grpc = 0, http = 0, dashboard = 0] = await freePorts(3);
     const command = startCommand(CLI, ['hub', ...(options.args ?? [])], {
       env: { ...hubEnv(home, grpc, http, dashboard), ...options.env },
