@@ -3,6 +3,7 @@ import { runDetached } from '../base/detached.js';
 import type { Logger } from '../base/logger.js';
 import { Wakeups } from '../base/wakeups.js';
 import type { Assignment, AttemptReport } from '../model/agent-protocol.js';
+import { ID_PATTERN } from '../model/names.js';
 import type { TaskOutcome } from '../model/task.js';
 import { type AttemptId, attemptKey } from './attempt-id.js';
 import { type AttemptStore, withOutput } from './attempt-store.js';
@@ -90,6 +91,12 @@ export class AttemptRunner {
 
   /** Takes an attempt. One that is known is answered with its recorded state and never run again. */
   assign(assignment: Assignment): void {
+    if (!ID_PATTERN.test(assignment.task)) {
+      this.options.log.error('an assignment has an id that is not one', {
+        task: assignment.task.slice(0, 200),
+      });
+      return;
+    }
     const known = this.recorded(assignment);
     if (known !== undefined) {
       this.options.outbox.report(known);

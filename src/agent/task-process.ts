@@ -94,7 +94,8 @@ interface Wiring {
   readonly err: OutputPipe;
 }
 
-function spawnTree(tree: TaskTree, request: ProcessRequest, { ctx, out, err }: Wiring): ChildProcess {
+function spawnTree(tree: TaskTree, request: ProcessRequest, wiring: Wiring): ChildProcess {
+  const { ctx, out, err } = wiring;
   const [file = '', ...args] = tree.wrap(request.argv);
   try {
     const child = start(file, args, {
@@ -105,6 +106,10 @@ function spawnTree(tree: TaskTree, request: ProcessRequest, { ctx, out, err }: W
     });
     if (child.pid !== undefined) tree.started(child.pid);
     return child;
+  } catch (cause) {
+    out.reader.destroy();
+    err.reader.destroy();
+    throw cause;
   } finally {
     closeSync(out.writeFd);
     closeSync(err.writeFd);

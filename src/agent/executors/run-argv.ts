@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
+import { messageOf } from '../../base/errno.js';
 import type { SpecBase } from '../../model/task.js';
 import type { StopKind } from '../stop.js';
 import { type ProcessEnd, runTaskProcess } from '../task-process.js';
@@ -22,7 +23,7 @@ export function taskEnv(ctx: ExecutorContext, spec: SpecBase): Record<string, st
 /**
  * Runs a program for a task, through sudo when it asks for that, and answers how the attempt ends.
  *
- * @throws TaskFailure CWD_NOT_FOUND, SPAWN_ENOENT, SPAWN_EACCES, SUDO_NOT_ALLOWED before anything is started.
+ * @throws TaskFailure CWD_NOT_FOUND, SPAWN_ENOENT, SPAWN_EACCES, SPAWN_FAILED, SUDO_NOT_ALLOWED before anything is started.
  */
 export async function runArgv(
   ctx: ExecutorContext,
@@ -34,7 +35,7 @@ export async function runArgv(
   const env = { ...taskEnv(ctx, spec), ...extraEnv };
   const line = spec.sudo ? sudoArgv(ctx, argv, Object.keys({ ...spec.env, ...spec.secrets })) : argv;
   checkProgram(line[0] ?? '', cwd, env.PATH ?? DEFAULT_PATH);
-  const end = await runTaskProcess(ctx.process, { argv: line, cwd, env });
+  const end = await runTaskProcess(ctx.process, { argv: line, cwd, env }).catch(cannotStart);
   return endingOf(end, ctx.process.stop.kind);
 }
 
@@ -52,6 +53,12 @@ export function endingOf(end: ProcessEnd, stopped: StopKind | undefined): Ending
   if (signal !== undefined)
     return { state: 'FAILED', reason: 'SIGNALLED', message: `ended by ${signal}`, ...how };
   return { state: exitCode === 0 ? 'SUCCEEDED' : 'FAILED', reason: 'EXITED', ...how };
+}
+
+/** What the kernel refuses, such as too long a command line (E2BIG), is the task's failure. */
+function cannotStart(err: unknown): never {
+  const { syscall } = err as NodeJS.ErrnoException;
+  throw syscall?.startsWith('spawn') ? new TaskFailure('SPAWN_FAILED', messageOf(err)) : err;
 }
 
 function sudoArgv(

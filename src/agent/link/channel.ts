@@ -1,6 +1,6 @@
-import { credentials, Metadata } from '@grpc/grpc-js';
+import { connectivityState, credentials, Metadata } from '@grpc/grpc-js';
 import { AgentClient } from '../../../gen/vmagent/v1/agent_service.js';
-import { onAbort } from '../../base/abort.js';
+import { untilAborted } from '../../base/abort.js';
 
 /** For the connection to stand: grpc-js by itself waits for ever for a peer that says nothing. */
 const CONNECT_MS = 5000;
@@ -33,29 +33,40 @@ export interface Channel {
 }
 
 /**
- * Connects.
+ * Connects, once: when to try again is for the caller to say, who knows how widely to spread.
  *
- * @throws Error when the door does not answer in time.
+ * @throws Error when the door refuses or does not answer in time, or the signal's reason.
  */
 export async function openChannel(options: ChannelOptions, signal: AbortSignal): Promise<Channel> {
   const { door, agentId, token } = options;
   signal.throwIfAborted();
   const client = new AgentClient(door, credentials.createInsecure(), OPTIONS);
+  try {
+    await untilAborted(connected(client, Date.now() + CONNECT_MS), signal);
+  } catch (err) {
+    client.close();
+    throw err;
+  }
   const metadata = () => {
     const made = new Metadata();
     made.set('x-agent-id', agentId);
     made.set('authorization', `Bearer ${token}`);
     return made;
   };
-  using _stop = onAbort(signal, () => client.close());
-  await new Promise<void>((resolve, reject) => {
-    client.waitForReady(Date.now() + CONNECT_MS, (err) => {
-      if (err === undefined) resolve();
-      else reject(new Error(`the hub's agent door ${door} does not answer`, { cause: err }));
-    });
-  }).catch((err: unknown) => {
-    client.close();
-    throw err;
-  });
   return { client, metadata };
+}
+
+async function connected(client: AgentClient, deadline: number): Promise<void> {
+  const channel = client.getChannel();
+  for (let state = channel.getConnectivityState(true); ; state = channel.getConnectivityState(true)) {
+    if (state === connectivityState.READY) return;
+    if (state === connectivityState.TRANSIENT_FAILURE) throw new Error('nobody listens there');
+    if (state === connectivityState.SHUTDOWN) throw new Error('the connection was closed');
+    await new Promise<void>((resolve, reject) => {
+      channel.watchConnectivityState(state, deadline, (err) => {
+        if (err) reject(new Error('it does not answer', { cause: err }));
+        else resolve();
+      });
+    });
+  }
 }

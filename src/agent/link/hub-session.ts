@@ -141,11 +141,14 @@ export class HubSession implements Session {
     const { sessionGeneration } = this.welcome;
     const { signal } = this.stop;
     runDetached(log, 'output stream', async () => {
-      await serveOutput({ channel, queue: side.output, sessionGeneration, clock, log }, signal).catch(
-        (err) => {
-          if (!signal.aborted) throw err;
-        },
-      );
+      try {
+        await serveOutput({ channel, queue: side.output, sessionGeneration, clock, log }, signal);
+      } catch (err) {
+        if (signal.aborted) return;
+        // A new session begins with all that is not acknowledged.
+        this.stream.cancel();
+        throw err;
+      }
     });
   }
 }

@@ -76,6 +76,11 @@ describe('agent', () => {
     ]);
   });
 
+  it('tells when the kernel does not start a command', async () => {
+    const end = await harness.hub.exec('t', 'true', { env: { A: 'x'.repeat(131_071) } });
+    expect([end.state, end.outcome?.reason]).to.deep.equal(['FAILED', 'SPAWN_FAILED']);
+  });
+
   it('gives a task its environment, its secrets and the home, and nothing on standard input', async () => {
     const more = { env: { A: '1' }, secrets: { B: '2' } };
     const { outcome } = await harness.hub.exec('t', 'echo $A$B; pwd; echo $HOME; cat', more);
