@@ -74,7 +74,14 @@ function newTask(id: string, agent: string): NewTask {
 async function storeCycles(dir: string): Promise<number> {
   await using store = new SqliteStore({ path: join(dir, 'hub.db'), log: silentLogger });
   await store.open();
-  const hello = { journalId: 'j', vmGeneration: 0, version: '1', capabilities: [], atMs: 0 };
+  const hello = {
+    journalId: 'j',
+    journalSequence: 0,
+    vmGeneration: 0,
+    version: '1',
+    capabilities: [],
+    atMs: 0,
+  };
   for (let i = 0; i < AGENTS; i++) {
     await store.agents.create(agentRecord(`agent-${i}`));
     await store.agents.openSession(`agent-${i}`, hello);

@@ -5,6 +5,7 @@ import { emptyOutcome } from '../model/task.js';
 import type { AgentMaker } from './agent-maker.js';
 import type { AgentFilter, AgentRequest, AgentsApi } from './api.js';
 import type { HubContext } from './context.js';
+import type { Fences } from './fences.js';
 import type { Machines } from './machines.js';
 import type { Presence } from './presence.js';
 import type { ShellInput, ShellOpen } from './protocol.js';
@@ -19,9 +20,12 @@ export interface AgentRegistryParts {
   readonly sessions: Sessions;
   readonly presence: Presence;
   readonly changes: TaskChanges;
+  readonly fences: Fences;
   readonly shells: Shells;
   readonly maker: AgentMaker;
   readonly machines: Machines;
+  /** An identity that was in quarantine is sound again. */
+  readonly trust: (agent: string) => void;
   /** Address of the agent door, for agents that are started by hand. */
   readonly door: string;
 }
@@ -63,6 +67,7 @@ export class AgentRegistry implements AgentsApi {
     const known = await this.ctx.store.agents.get(id);
     if (known) await this.reregister(known, fresh);
     else await this.ctx.store.agents.create(fresh);
+    this.parts.trust(id);
     this.parts.presence.known(id);
     await this.parts.presence.event('agent.created', id, 'OFFLINE', 'REGISTERED');
     return { agent: await this.get(id), token, door: this.parts.door };
@@ -77,6 +82,7 @@ export class AgentRegistry implements AgentsApi {
       ?.close('DESTROYED', new HubError('NOT_AUTHENTICATED', 'this agent was removed'));
     await this.loseTasks(id, 'VM_DESTROYED');
     if (record.hasVm) await this.parts.machines.destroy(id, signal);
+    if (record.hasVm) await this.parts.fences.confirmAll(id);
     const outcome = emptyOutcome('AGENT_DESTROYED', `agent ${id} was removed`);
     const drop = { type: 'drop', atMs: this.ctx.clock.now(), outcome } as const;
     this.parts.changes.dropped(await this.ctx.store.tasks.dropQueued(id, drop));
@@ -97,7 +103,13 @@ export class AgentRegistry implements AgentsApi {
   async loseTasks(id: string, reason: string): Promise<void> {
     const outcome = emptyOutcome(reason, `the machine of agent ${id} is gone`);
     for (const { id: task, attempt } of await this.ctx.store.tasks.active(id)) {
-      await this.parts.changes.apply(task, { type: 'lose', attempt, atMs: this.ctx.clock.now(), outcome });
+      await this.parts.changes.apply(task, {
+        type: 'lose',
+        attempt,
+        fenced: false,
+        atMs: this.ctx.clock.now(),
+        outcome,
+      });
     }
   }
 

@@ -9,12 +9,14 @@ import type { HubApi } from './api.js';
 import { Barriers } from './barriers.js';
 import type { HubContext } from './context.js';
 import { EventReader } from './event-reader.js';
+import { Fences } from './fences.js';
 import { Janitor } from './janitor.js';
 import { LogReader } from './log-reader.js';
 import type { Machines } from './machines.js';
 import { Presence } from './presence.js';
 import { Scheduler } from './scheduler.js';
 import { SessionOpener } from './session-opener.js';
+import { SessionReconciler } from './session-reconciler.js';
 import { Sessions } from './sessions.js';
 import { Shells } from './shells.js';
 import { TaskChanges } from './task-changes.js';
@@ -41,6 +43,8 @@ export class Hub implements HubApi {
   private readonly sessions = new Sessions();
   private readonly presence: Presence;
   private readonly barriers: Barriers;
+  private readonly fences: Fences;
+  private readonly opener: SessionOpener;
   private readonly janitor: Janitor;
 
   constructor(private readonly options: HubOptions) {
@@ -52,12 +56,28 @@ export class Hub implements HubApi {
     const shells = new Shells(ctx);
     this.presence = new Presence(ctx, sessions);
     this.barriers = new Barriers(ctx);
-    this.janitor = new Janitor(ctx, changes, this.presence);
+    this.fences = new Fences(ctx, changes);
+    this.janitor = new Janitor(ctx, changes, this.presence, sessions);
     const { presence, barriers } = this;
     const maker = new AgentMaker(ctx, machines, presence);
-    const opener = new SessionOpener({ ctx, sessions, changes, scheduler, presence });
+    const { fences } = this;
+    const reconciler = new SessionReconciler(ctx, changes, fences);
+    this.opener = new SessionOpener({ ctx, sessions, changes, scheduler, presence, fences, reconciler });
+    const { opener } = this;
     this.tasks = new TaskService({ ctx, sessions, watchers, changes });
-    this.agents = new AgentRegistry({ ctx, sessions, presence, changes, shells, maker, machines, door });
+    const trust = (agent: string) => this.opener.trust(agent);
+    this.agents = new AgentRegistry({
+      ctx,
+      sessions,
+      presence,
+      changes,
+      fences,
+      shells,
+      maker,
+      machines,
+      door,
+      trust,
+    });
     this.logs = new LogReader(ctx, watchers);
     this.events = new EventReader(ctx);
     this.admin = new AdminService({ ctx, sessions, presence, levels, version });
@@ -88,6 +108,8 @@ export class Hub implements HubApi {
   /** A machine changed: its stages and states are events. */
   async machineChanged(vm: Vm, stage?: VmStage): Promise<void> {
     if (vm.state === 'STARTING' || vm.state === 'RUNNING') this.sessions.unbar(vm.name);
+    if (vm.state === 'STARTING') this.opener.trust(vm.name);
+    if (vm.state === 'STOPPED') await this.fences.confirmAll(vm.name);
     if (!stage) {
       await this.presence.event('vm.state', vm.name, vm.state, '', vm.error);
       return;

@@ -1,6 +1,8 @@
-import { emptyOutcome } from '../model/task.js';
+import { emptyOutcome, type Task, type TaskOutcome } from '../model/task.js';
+import { BackStop } from './back-stop.js';
 import type { HubContext } from './context.js';
 import type { Presence } from './presence.js';
+import type { Sessions } from './sessions.js';
 import type { TaskChanges } from './task-changes.js';
 
 /** How often queues are looked at, and how often old things are deleted. */
@@ -13,12 +15,18 @@ const BATCH = 500;
 export class Janitor {
   private readonly stopping = new AbortController();
   private running: Promise<unknown> | undefined;
+  private readonly backStop: BackStop;
+  private lastLookMs: number;
 
   constructor(
     private readonly ctx: HubContext,
     private readonly changes: TaskChanges,
     private readonly presence: Presence,
-  ) {}
+    private readonly sessions: Sessions,
+  ) {
+    this.backStop = new BackStop(ctx.clock);
+    this.lastLookMs = ctx.clock.monotonic();
+  }
 
   start(): void {
     this.running = Promise.all([
@@ -34,15 +42,15 @@ export class Janitor {
 
   /** One look: tasks whose time in the queue is over, tasks of agents that are away for too long. */
   async lookAtQueues(): Promise<void> {
-    const { store, clock, limits } = this.ctx;
+    const { store, clock } = this.ctx;
+    this.forgiveStandstill();
     for (const id of await store.tasks.expired(clock.now(), BATCH)) {
       const outcome = emptyOutcome('QUEUE_TTL_EXPIRED', 'it waited in the queue for longer than its ttl');
       await this.changes.apply(id, { type: 'drop', atMs: clock.now(), outcome });
     }
-    for (const [agent, load] of await store.tasks.load()) {
-      if (load.inHand.length === 0 || this.presence.awayMs(agent) < limits.lostAfterMs) continue;
-      for (const { id, attempt } of load.inHand) await this.lose(id, attempt);
-    }
+    const load = await store.tasks.load();
+    for (const [agent, { inHand }] of load) await this.lookAtAgent(agent, inHand);
+    await this.lookAtLimits([...load.values()].flatMap(({ inHand }) => inHand));
   }
 
   /** One round of deleting what is past its retention. */
@@ -56,9 +64,43 @@ export class Janitor {
     });
   }
 
-  private async lose(id: string, attempt: number): Promise<void> {
+  /** What the hub did not see because it stood still itself is not counted against anybody. */
+  private forgiveStandstill(): void {
+    const now = this.ctx.clock.monotonic();
+    const standstillMs = Math.max(this.ctx.limits.lostAfterMs / 2, 10 * QUEUE_INTERVAL_MS);
+    if (now - this.lastLookMs > standstillMs) this.presence.forgive();
+    this.lastLookMs = now;
+  }
+
+  private async lookAtAgent(agent: string, inHand: readonly Task[]): Promise<void> {
+    if (inHand.length === 0 || this.presence.awayMs(agent) < this.ctx.limits.lostAfterMs) return;
     const outcome = emptyOutcome('AGENT_UNREACHABLE', 'its agent has been away for too long');
-    await this.changes.apply(id, { type: 'lose', attempt, atMs: this.ctx.clock.now(), outcome });
+    for (const task of inHand) await this.lose(task, outcome);
+  }
+
+  private async lookAtLimits(inHand: readonly Task[]): Promise<void> {
+    const outcome = emptyOutcome('TIMEOUT_NOT_KEPT', 'its agent did not end it at its run-time limit');
+    for (const { task, action } of this.backStop.look(inHand.filter((task) => task.state === 'RUNNING'))) {
+      if (action === 'kill') this.sessions.get(task.agent ?? '')?.cancel(task, true);
+      if (action === 'give-up') await this.giveUp(task, outcome);
+    }
+  }
+
+  private async giveUp(task: Task, outcome: TaskOutcome): Promise<void> {
+    await this.lose(task, outcome);
+    const session = this.sessions.get(task.agent ?? '');
+    session?.release(task.id);
+    session?.cancel(task, true);
+  }
+
+  private async lose({ id, attempt }: Task, outcome: TaskOutcome): Promise<void> {
+    await this.changes.apply(id, {
+      type: 'lose',
+      attempt,
+      fenced: false,
+      atMs: this.ctx.clock.now(),
+      outcome,
+    });
   }
 
   private async repeat(name: string, everyMs: number, work: () => Promise<void>): Promise<void> {

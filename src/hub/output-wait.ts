@@ -24,6 +24,11 @@ export class OutputWait {
     else this.restart();
   }
 
+  /** Nothing can be stored now, which is not counted against the agent. */
+  stalled(): void {
+    this.restart();
+  }
+
   /** True when all is stored, false at the deadline. @throws the signal's reason. */
   async complete(): Promise<boolean> {
     using _ = onAbort(this.signal, (reason) => this.done.reject(reason));

@@ -4,6 +4,7 @@ import { HubError } from '../model/hub-error.js';
 import type { AgentSession } from './agent-session.js';
 import type { HubContext } from './context.js';
 import type { Sessions } from './sessions.js';
+import { isStorageDown } from './storage-retry.js';
 import type { AgentLoad } from './store.js';
 
 /** Most tasks in hand that are shown with an agent. */
@@ -43,7 +44,7 @@ export class Presence {
   async online(session: AgentSession): Promise<void> {
     this.goneSince.delete(session.agentId);
     for (const waiter of [...this.waiters]) waiter();
-    await this.event('agent.online', session.agentId, 'ONLINE', '');
+    await this.noted(() => this.event('agent.online', session.agentId, 'ONLINE', ''));
   }
 
   /** An agent's connection is over. */
@@ -51,8 +52,10 @@ export class Presence {
     this.goneSince.set(session.agentId, this.ctx.clock.monotonic());
     const reason = session.end?.reason ?? 'CONNECTION_LOST';
     try {
-      await this.ctx.store.agents.update(session.agentId, { lastSeenMs: session.lastSeenMs, reason });
-      await this.event('agent.offline', session.agentId, 'OFFLINE', reason);
+      await this.noted(async () => {
+        await this.ctx.store.agents.update(session.agentId, { lastSeenMs: session.lastSeenMs, reason });
+        await this.event('agent.offline', session.agentId, 'OFFLINE', reason);
+      });
     } catch (err) {
       if (!(err instanceof HubError && err.reason === 'AGENT_NOT_FOUND')) throw err;
       this.forget(session.agentId);
@@ -63,6 +66,12 @@ export class Presence {
   awayMs(agent: string): number {
     if (this.sessions.get(agent)) return 0;
     return this.ctx.clock.monotonic() - (this.goneSince.get(agent) ?? this.startedMs);
+  }
+
+  /** Counts the absence of all agents anew. */
+  forgive(): void {
+    const now = this.ctx.clock.monotonic();
+    for (const agent of this.goneSince.keys()) this.goneSince.set(agent, now);
   }
 
   /** Resolves once the agent is connected with at least this generation of its machine. */
@@ -97,6 +106,16 @@ export class Presence {
   async event(type: EventType, agent: string, state: string, reason: string, message = ''): Promise<void> {
     const { store, clock } = this.ctx;
     await store.events.append({ type, atMs: clock.now(), agent, task: '', state, reason, message });
+  }
+
+  /** What is only worth knowing must not end a session when the disk is full. */
+  private async noted(write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (err) {
+      if (!isStorageDown(err)) throw err;
+      this.ctx.log.warn('an event of an agent was not stored', { error: err });
+    }
   }
 
   private nextArrival(signal: AbortSignal): Promise<void> {

@@ -6,8 +6,10 @@ import type { TaskEvent } from '../model/task-events.js';
 import { AckTracker } from './ack-tracker.js';
 import type { AgentSession } from './agent-session.js';
 import type { HubContext } from './context.js';
+import type { Fences } from './fences.js';
 import { OutputWait } from './output-wait.js';
 import type { AttemptReport } from './protocol.js';
+import { untilStored } from './storage-retry.js';
 import type { TaskChanges } from './task-changes.js';
 
 /** The two streams of a process. */
@@ -24,7 +26,7 @@ export class ReportIntake {
   constructor(
     private readonly ctx: HubContext,
     private readonly session: AgentSession,
-    private readonly changes: TaskChanges,
+    private readonly parts: { readonly changes: TaskChanges; readonly fences: Fences },
     acked: number,
   ) {
     this.acks = new AckTracker(acked);
@@ -40,7 +42,7 @@ export class ReportIntake {
     if (report.state === 'DISPATCHED' || report.state === 'QUEUED') return;
     const stored = this.acks.begin(report.sequence);
     if (this.session.heldAttempt(report.task) === report.attempt) await this.store(report);
-    else this.session.send({ type: 'forget', task: report.task, attempt: report.attempt });
+    else await this.takeLate(report);
     this.session.send({ type: 'ack', sequence: stored() });
   }
 
@@ -59,6 +61,26 @@ export class ReportIntake {
   /** Output of one stream became durable. */
   progressed(progress: OutputProgress): void {
     this.waits.get(waitKey(progress.task, progress.attempt))?.progressed(progress);
+  }
+
+  /** The disk takes no output now; the deadlines of results that wait for theirs begin anew. */
+  outputStalled(): void {
+    for (const wait of this.waits.values()) wait.stalled();
+  }
+
+  /** A report of an attempt that is not in hand any more: evidence, the end of a fence, or nothing. */
+  private async takeLate(report: AttemptReport): Promise<void> {
+    const { state, outcome, task, attempt } = report;
+    if (isTerminal(state) && outcome && (await this.parts.fences.given(this.session.agentId, report))) {
+      await this.apply(report, {
+        type: 'ended',
+        attempt,
+        state,
+        endMs: report.endMs ?? this.ctx.clock.now(),
+        outcome,
+      });
+    }
+    if (this.session.heldAttempt(task) !== attempt) this.session.send({ type: 'forget', task, attempt });
   }
 
   private async store(report: AttemptReport): Promise<void> {
@@ -88,7 +110,8 @@ export class ReportIntake {
     const sequence = this.acks.positionWith(report.sequence);
     // Released before the commit: what follows from it may count on the free place.
     if (isTerminal(report.state)) this.session.release(report.task);
-    await this.changes.apply(report.task, event, { agent: agentId, journalId: hello.journalId, sequence });
+    const ack = { agent: agentId, journalId: hello.journalId, sequence };
+    await this.untilStored(() => this.parts.changes.apply(report.task, event, ack));
   }
 
   /** Waits for the output of an attempt, and answers its outcome with what is lost. */
@@ -120,15 +143,13 @@ export class ReportIntake {
       if (bytes <= 0) continue;
       this.ctx.log.warn('output is declared lost', { taskId: task, attempt, stream, bytes });
       this.ctx.metrics.outputLost(bytes);
-      await this.ctx.output.appendGap({
-        task,
-        attempt,
-        stream,
-        agent: this.session.agentId,
-        offset: nextOffset,
-        bytes,
-      });
+      const gap = { task, attempt, stream, agent: this.session.agentId, offset: nextOffset, bytes };
+      await this.untilStored(() => this.ctx.output.appendGap(gap));
     }
+  }
+
+  private untilStored<T>(work: () => Promise<T>): Promise<T> {
+    return untilStored(this.ctx, this.session.signal, work);
   }
 }
 

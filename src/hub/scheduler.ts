@@ -3,6 +3,7 @@ import type { Task } from '../model/task.js';
 import type { AgentSession } from './agent-session.js';
 import type { HubContext } from './context.js';
 import type { Sessions } from './sessions.js';
+import { untilStored } from './storage-retry.js';
 import type { TaskWatchers } from './task-watchers.js';
 
 /** Most agents that are woken for one pooled task. */
@@ -58,8 +59,10 @@ export class Scheduler {
     try {
       do {
         state.again = false;
-        await this.claim(session);
-      } while (state.again);
+        await untilStored(this.ctx, session.signal, () => this.claim(session));
+      } while (state.again && !session.closed);
+    } catch (err) {
+      if (!session.closed) throw err;
     } finally {
       this.busy.delete(session.agentId);
     }

@@ -3,13 +3,15 @@ import { KeyedMutex } from '../base/keyed-mutex.js';
 import type { AgentRecord } from '../model/agent.js';
 import { HubError } from '../model/hub-error.js';
 import type { OutputProgress, OutputStream } from '../model/output.js';
-import { emptyOutcome, type Task } from '../model/task.js';
 import { AgentSession } from './agent-session.js';
 import type { HubContext } from './context.js';
+import type { Fences } from './fences.js';
+import { Identities } from './identities.js';
 import type { Presence } from './presence.js';
 import type { Hello } from './protocol.js';
 import { ReportIntake } from './report-intake.js';
 import type { Scheduler } from './scheduler.js';
+import type { SessionReconciler } from './session-reconciler.js';
 import type { Sessions } from './sessions.js';
 import type { TaskChanges } from './task-changes.js';
 
@@ -22,6 +24,8 @@ export interface SessionOpenerParts {
   readonly changes: TaskChanges;
   readonly scheduler: Scheduler;
   readonly presence: Presence;
+  readonly fences: Fences;
+  readonly reconciler: SessionReconciler;
 }
 
 /** An open session and where its reports go. */
@@ -36,10 +40,12 @@ export class SessionOpener {
   private readonly ctx: HubContext;
   private readonly epoch = randomUUID();
   private readonly opening = new KeyedMutex();
+  private readonly identities: Identities;
 
   constructor(private readonly parts: SessionOpenerParts) {
     this.ctx = parts.ctx;
     this.sessions = parts.sessions;
+    this.identities = new Identities(parts.ctx.clock);
   }
 
   /** Opens of one agent run one after the other: the newest Hello wins. */
@@ -48,20 +54,28 @@ export class SessionOpener {
   }
 
   private async openNow(agentId: string, hello: Hello): Promise<OpenSession> {
-    const record = await this.record(agentId, hello);
-    this.sessions
-      .get(agentId)
-      ?.close('SUPERSEDED', new HubError('FENCED', 'a newer session of this agent is there'));
+    const known = await this.admit(agentId, hello);
+    const { journalId, journalSequence, vmGeneration, version, capabilities } = hello;
+    const atMs = this.ctx.clock.now();
+    const facts = { journalId, journalSequence, vmGeneration, version, capabilities, atMs };
+    const record = await this.ctx.store.agents.openSession(agentId, facts);
+    const superseded = new HubError('FENCED', 'a newer session of this agent is there');
+    this.sessions.get(agentId)?.close('SUPERSEDED', superseded);
     const session = new AgentSession(this.ctx, record, hello);
-    const reports = new ReportIntake(this.ctx, session, this.parts.changes, record.ackedSequence);
-    await this.settleAll(session);
+    const reports = new ReportIntake(this.ctx, session, this.parts, record.ackedSequence);
+    await this.parts.reconciler.settle(session, known);
     await this.welcome(session, reports);
     this.sessions.replace(session);
-    this.catchUp(session, reports);
+    await this.parts.reconciler.catchUp(session, reports);
     this.ctx.metrics.sessionOpened();
     await this.parts.presence.online(session);
     this.parts.scheduler.wakeAgent(agentId);
     return { session, reports };
+  }
+
+  /** An identity that was in quarantine is sound again. */
+  trust(agentId: string): void {
+    this.identities.clear(agentId);
   }
 
   /** The stream of a session is over. */
@@ -69,55 +83,24 @@ export class SessionOpener {
     if (this.sessions.remove(session)) await this.parts.presence.offline(session);
   }
 
-  private async record(agentId: string, hello: Hello): Promise<AgentRecord> {
-    const { store, clock } = this.ctx;
-    if (this.sessions.isBarred(agentId))
+  /** Refuses machines that are being stopped or come from the past, and identities that are in use twice. */
+  private async admit(agentId: string, hello: Hello): Promise<AgentRecord | undefined> {
+    if (this.sessions.isBarred(agentId)) {
       throw new HubError('FENCED', 'the machine of this agent is being stopped');
-    const known = await store.agents.get(agentId);
+    }
+    const known = await this.ctx.store.agents.get(agentId);
     if (known && hello.vmGeneration < known.vmGeneration) {
       const message = 'this machine was taken back to the past; its newer self is the agent';
       throw new HubError('FENCED', message, { metadata: { vm_generation: String(known.vmGeneration) } });
     }
-    const { journalId, vmGeneration, version, capabilities } = hello;
-    return store.agents.openSession(agentId, {
-      journalId,
-      vmGeneration,
-      version,
-      capabilities,
-      atMs: clock.now(),
-    });
-  }
-
-  /** What the store has in the agent's hand and the agent does not know is over, or goes back to the queue. */
-  private async settleAll(session: AgentSession): Promise<void> {
-    const known = new Set(session.hello.attempts.map((report) => `${report.attempt}/${report.task}`));
-    for (const task of await this.ctx.store.tasks.active(session.agentId)) {
-      if (known.has(`${task.attempt}/${task.id}`)) session.hold(task);
-      else await this.settle(task);
+    const current = this.sessions.get(agentId);
+    try {
+      this.identities.check(agentId, hello.incarnation, current?.hello.incarnation);
+    } catch (err) {
+      current?.close('DUPLICATE_IDENTITY', HubError.from(err));
+      throw err;
     }
-  }
-
-  private async settle(task: Task): Promise<void> {
-    const { attempt } = task;
-    const atMs = this.ctx.clock.now();
-    if (task.state === 'RUNNING') {
-      const outcome = emptyOutcome('AGENT_CRASHED', 'the agent came back without this task');
-      await this.parts.changes.apply(task.id, { type: 'lose', attempt, atMs, outcome });
-      return;
-    }
-    await this.parts.changes.apply(task.id, { type: 'requeue', attempt });
-    if (!task.cancelRequested) return;
-    const outcome = emptyOutcome('CANCELLED', 'cancelled by a caller before it started');
-    await this.parts.changes.apply(task.id, { type: 'cancel', atMs, outcome });
-  }
-
-  /** After Welcome: what the agent knows is taken in; what nobody wants any more is forgotten. */
-  private catchUp(session: AgentSession, reports: ReportIntake): void {
-    for (const task of session.cancelsDue()) session.cancel(task, false);
-    for (const report of session.hello.attempts) {
-      if (session.heldAttempt(report.task) === report.attempt) reports.takeDetached(report);
-      else session.send({ type: 'forget', task: report.task, attempt: report.attempt });
-    }
+    return known;
   }
 
   private async welcome(session: AgentSession, reports: ReportIntake): Promise<void> {

@@ -44,6 +44,8 @@ export interface TaskStore {
     filter: TaskFilter,
     page: { readonly size: number; readonly before?: number },
   ): Promise<readonly Task[]>;
+  /** QUEUED tasks that wait until an attempt that was given up on this agent is known to be over. */
+  fencedBy(agent: string): Promise<readonly Task[]>;
   /** All DISPATCHED and RUNNING tasks of an agent, in order of acceptance. */
   active(agent: string): Promise<readonly Task[]>;
   /**
@@ -143,7 +145,7 @@ export interface AgentStore {
   update(id: string, change: AgentChange): Promise<AgentRecord>;
   /**
    * Opens a session: adds 1 to the session generation, which is never used again, and records what Hello said.
-   * A new journal id sets `ackedSequence` to 0.
+   * A new journal id sets `ackedSequence` to 0; a journal that is behind it sets it to the journal's sequence.
    *
    * @throws AGENT_NOT_FOUND.
    */
@@ -171,6 +173,7 @@ export type AgentChange = Partial<
 
 export interface SessionFacts {
   readonly journalId: string;
+  readonly journalSequence: number;
   readonly vmGeneration: number;
   readonly version: string;
   readonly capabilities: readonly string[];

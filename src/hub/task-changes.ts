@@ -46,7 +46,7 @@ export class TaskChanges {
   }
 
   private changed(task: Task, before: Task): void {
-    if (isTerminal(task.state)) this.ended(task);
+    if (isTerminal(task.state) && !isTerminal(before.state)) this.ended(task);
     else this.watchers.notify(task.id);
     if (task.state === 'QUEUED') this.scheduler.wakeFor(task);
     if (before.agent !== undefined && task.state !== 'RUNNING') this.scheduler.wakeAgent(before.agent);

@@ -57,6 +57,7 @@ export const ERROR_TABLE = {
   OVERLOADED: row(8, 429, 1, true),
   SLOW_CONSUMER: row(8, 429, 1, true),
   DISK_FULL: row(8, 429, 1, true),
+  STORE_FAILED: row(14, 503, 74, true),
   CANCELLED: row(1, 499, 1),
   DEADLINE_EXCEEDED: row(4, 504, 124, true),
   HUB_STOPPING: row(14, 503, 69, true),

@@ -22,22 +22,32 @@ export type TaskEvent =
   | { readonly type: 'cancel'; readonly atMs: number; readonly outcome: TaskOutcome }
   /** It can never run: a dependency, its lane or its agent failed, or it waited too long. */
   | { readonly type: 'drop'; readonly atMs: number; readonly outcome: TaskOutcome }
-  /** The machine that had this attempt is gone. */
-  | { readonly type: 'lose'; readonly attempt: number; readonly atMs: number; readonly outcome: TaskOutcome };
+  /** The attempt is given up. `fenced` says that nothing of it can run any more. */
+  | {
+      readonly type: 'lose';
+      readonly attempt: number;
+      readonly fenced: boolean;
+      readonly atMs: number;
+      readonly outcome: TaskOutcome;
+    }
+  /** Nothing of an attempt that was given up runs any more. */
+  | { readonly type: 'fenced'; readonly attempt: number };
 
 /**
  * The only place where a task changes its state: answers the task after the event, or the same object when the
- * event changes nothing. A late or repeated event (older attempt, terminal task) changes nothing.
+ * event changes nothing. A late or repeated event (older attempt, terminal task) changes nothing, except that
+ * what an agent reports of an attempt that was given up is kept as evidence.
  *
  *     QUEUED -dispatch-> DISPATCHED -started-> RUNNING -ended-> SUCCEEDED | FAILED | CANCELLED | TIMED_OUT
  *     DISPATCHED -requeue-> QUEUED      DISPATCHED -ended-> ...      DISPATCHED, RUNNING -lose-> LOST
  *     QUEUED -cancel, drop-> CANCELLED  RUNNING -ended, attempts left-> QUEUED
+ *     DISPATCHED, RUNNING -lose, attempts left-> QUEUED behind a fence -fenced-> QUEUED
  */
 export function applyTaskEvent(task: Task, event: TaskEvent): Task {
-  if (isTerminal(task.state)) return task;
+  if (isTerminal(task.state)) return event.type === 'ended' ? withEvidence(task, event) : task;
   switch (event.type) {
     case 'dispatch':
-      return task.state === 'QUEUED' ? dispatched(task, event.agent, event.atMs) : task;
+      return task.state === 'QUEUED' && !task.fence ? dispatched(task, event.agent, event.atMs) : task;
     case 'requeue':
       return task.state === 'DISPATCHED' && task.attempt === event.attempt ? requeued(task) : task;
     case 'started':
@@ -51,7 +61,9 @@ export function applyTaskEvent(task: Task, event: TaskEvent): Task {
       return task.state === 'QUEUED' ? over(task, 'CANCELLED', event.atMs, event.outcome) : task;
     case 'lose':
       if (task.state === 'QUEUED' || task.attempt !== event.attempt) return task;
-      return over(task, 'LOST', event.atMs, event.outcome);
+      return lost(task, event);
+    case 'fenced':
+      return task.fence?.attempt === event.attempt ? unfenced(task) : task;
     default:
       return assertNever(event);
   }
@@ -74,18 +86,43 @@ function cancelling(task: Task): Task {
 }
 
 function ended(task: Task, event: Extract<TaskEvent, { type: 'ended' }>): Task {
-  if (task.state === 'QUEUED' || task.attempt !== event.attempt) return task;
+  if (task.state === 'QUEUED') return task.fence?.attempt === event.attempt ? confirmed(task, event) : task;
+  if (task.attempt !== event.attempt) return task;
   const startMs = task.startMs ?? event.startMs;
   const started = startMs === undefined ? task : { ...task, startMs };
   if (mayRetry(task, event.state)) return requeued({ ...started, failedRuns: task.failedRuns + 1 });
   return over(started, event.state, event.endMs, event.outcome);
 }
 
+function lost(task: Task, event: Extract<TaskEvent, { type: 'lose' }>): Task {
+  if (!mayRetry(task, 'LOST')) return over(task, 'LOST', event.atMs, event.outcome);
+  const { attempt, agent = '' } = task;
+  const again = requeued({ ...task, failedRuns: task.failedRuns + 1 });
+  return event.fenced ? again : { ...again, fence: { agent, attempt } };
+}
+
+function unfenced(task: Task): Task {
+  const { fence: _, ...rest } = task;
+  return rest;
+}
+
+/** The agent says how a fenced attempt ended. A result that is known wins over LOST: it need not run again. */
+function confirmed(task: Task, event: Extract<TaskEvent, { type: 'ended' }>): Task {
+  if (event.state !== 'SUCCEEDED') return unfenced(task);
+  return over({ ...unfenced(task), agent: task.fence?.agent ?? '' }, 'SUCCEEDED', event.endMs, event.outcome);
+}
+
+/** A terminal state stays; what comes late is kept beside it, once. */
+function withEvidence(task: Task, event: Extract<TaskEvent, { type: 'ended' }>): Task {
+  if (task.state !== 'LOST' || task.attempt !== event.attempt || task.lateOutcome) return task;
+  return { ...task, lateOutcome: event.outcome };
+}
+
 function mayRetry(task: Task, state: TerminalState): boolean {
-  const failed = state === 'FAILED' || state === 'TIMED_OUT';
+  const failed = state === 'FAILED' || state === 'TIMED_OUT' || state === 'LOST';
   return failed && !task.cancelRequested && task.failedRuns + 1 < task.maxAttempts;
 }
 
 function over(task: Task, state: TerminalState, endMs: number, outcome: TaskOutcome): Task {
-  return { ...task, state, endMs: Math.max(endMs, task.createMs), outcome };
+  return { ...unfenced(task), state, endMs: Math.max(endMs, task.createMs), outcome };
 }

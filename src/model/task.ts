@@ -159,6 +159,8 @@ export interface Attempt {
   readonly startMs?: number;
   readonly endMs?: number;
   readonly outcome?: TaskOutcome;
+  /** What the agent reported after the attempt was given up as LOST: evidence only. */
+  readonly lateOutcome?: TaskOutcome;
 }
 
 /** What the lane does when a task fails. */
@@ -202,7 +204,10 @@ export interface Task extends NewTask {
   readonly startMs?: number;
   readonly endMs?: number;
   readonly outcome?: TaskOutcome;
+  readonly lateOutcome?: TaskOutcome;
   readonly cancelRequested: boolean;
+  /** An attempt that was given up and may still run: the next one starts only when it is known to be over. */
+  readonly fence?: { readonly agent: string; readonly attempt: number };
 }
 
 /** Lane of tasks that name none. */

@@ -67,5 +67,6 @@ function attemptToProto(attempt: Attempt): ProtoAttempt {
     startTime: optionalTimestamp(attempt.startMs),
     endTime: optionalTimestamp(attempt.endMs),
     outcome: attempt.outcome === undefined ? undefined : outcomeToProto(attempt.outcome),
+    lateOutcome: attempt.lateOutcome === undefined ? undefined : outcomeToProto(attempt.lateOutcome),
   };
 }

@@ -374,7 +374,11 @@ export function storeSuite(name: string, factory: StoreFactory): void {
         for (const id of ['lost', 'unstarted', 'ran']) await add(id);
         await claim();
         const outcome = emptyOutcome('VM_DESTROYED');
-        await store.tasks.apply('lost', { type: 'lose', attempt: 1, atMs: 3000, outcome }, { nowMs: 3000 });
+        await store.tasks.apply(
+          'lost',
+          { type: 'lose', attempt: 1, fenced: true, atMs: 3000, outcome },
+          { nowMs: 3000 },
+        );
         await store.tasks.apply(
           'unstarted',
           { type: 'ended', attempt: 1, state: 'FAILED', endMs: 3000, outcome },
@@ -630,7 +634,7 @@ const CLAIM: ClaimQuery = {
 };
 
 function session(journalId: string) {
-  return { journalId, vmGeneration: 0, version: '1', capabilities: [], atMs: 1500 };
+  return { journalId, journalSequence: 1000, vmGeneration: 0, version: '1', capabilities: [], atMs: 1500 };
 }
 
 function idsOf(tasks: readonly Task[]): string[] {

@@ -44,7 +44,7 @@ export class ScriptedAgent {
 
   hello(more: Partial<Hello> = {}): void {
     const ids = { incarnation: 'i', bootId: 'b', journalId: 'j', version: '1', killScope: 'process_group' };
-    const numbers = { vmGeneration: 1, journalSequence: 0, protocol: 1 };
+    const numbers = { vmGeneration: 1, journalSequence: 1000, protocol: 1 };
     const hello = { agentId: this.id, ...ids, ...numbers, capabilities: [], attempts: [], ...more };
     this.frames.push({ type: 'hello', hello });
   }

@@ -255,7 +255,14 @@ export interface Attempt {
     | Timestamp
     | undefined;
   /** Output only. How it ended; null before. */
-  outcome: TaskOutcome | undefined;
+  outcome:
+    | TaskOutcome
+    | undefined;
+  /**
+   * Output only. What the agent reported after the attempt was given up as LOST:
+   * evidence that changes nothing; null otherwise.
+   */
+  lateOutcome: TaskOutcome | undefined;
 }
 
 /**
@@ -1362,6 +1369,7 @@ function createBaseAttempt(): Attempt {
     startTime: undefined,
     endTime: undefined,
     outcome: undefined,
+    lateOutcome: undefined,
   };
 }
 
@@ -1387,6 +1395,9 @@ export const Attempt: MessageFns<Attempt> = {
     }
     if (message.outcome !== undefined) {
       TaskOutcome.encode(message.outcome, writer.uint32(58).fork()).join();
+    }
+    if (message.lateOutcome !== undefined) {
+      TaskOutcome.encode(message.lateOutcome, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1460,6 +1471,14 @@ export const Attempt: MessageFns<Attempt> = {
             message.outcome = TaskOutcome.decode(reader, reader.uint32());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.lateOutcome = TaskOutcome.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1491,6 +1510,9 @@ export const Attempt: MessageFns<Attempt> = {
       : undefined;
     message.outcome = (object.outcome !== undefined && object.outcome !== null)
       ? TaskOutcome.fromPartial(object.outcome)
+      : undefined;
+    message.lateOutcome = (object.lateOutcome !== undefined && object.lateOutcome !== null)
+      ? TaskOutcome.fromPartial(object.lateOutcome)
       : undefined;
     return message;
   },

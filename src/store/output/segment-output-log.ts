@@ -92,14 +92,10 @@ export class SegmentOutputLog implements OutputLog {
 
   async check(): Promise<void> {
     this.opened();
-    const file = await open(join(this.options.dir, 'check'), 'w', 0o600);
     try {
-      await (this.options.io ?? fileIo).write(file, Buffer.alloc(4096), 0);
-      await file.datasync();
+      await this.tryWriting();
     } catch (err) {
       throw writeError(err);
-    } finally {
-      await file.close();
     }
   }
 
@@ -151,6 +147,16 @@ export class SegmentOutputLog implements OutputLog {
 
   expire(limits: { readonly maxBytes: number; readonly minTimeMs: number }): Promise<void> {
     return this.turns.run('expire', () => this.expireNow(limits));
+  }
+
+  private async tryWriting(): Promise<void> {
+    const file = await open(join(this.options.dir, 'check'), 'w', 0o600);
+    try {
+      await (this.options.io ?? fileIo).write(file, Buffer.alloc(4096), 0);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
   }
 
   private opened(): Parts {

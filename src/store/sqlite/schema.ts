@@ -106,6 +106,10 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   INSERT INTO output_log (id, oldest, end) VALUES (0, 0, 0);
   `,
+  `
+  ALTER TABLE tasks ADD COLUMN fenced_by TEXT;
+  CREATE INDEX tasks_fenced ON tasks (fenced_by, sequence) WHERE fenced_by IS NOT NULL;
+  `,
 ];
 
 /**

@@ -62,9 +62,10 @@ export class SqliteAgentStore implements AgentStore {
       this.setJson(id, { ...json, vmGeneration, version, found, lastSeenMs });
       this.db.run(
         `UPDATE agents SET session_generation = session_generation + 1, journal_id = ?,
-           acked_sequence = CASE WHEN journal_id = ? THEN acked_sequence ELSE 0 END WHERE id = ?`,
+           acked_sequence = CASE WHEN journal_id = ? THEN min(acked_sequence, ?) ELSE 0 END WHERE id = ?`,
         hello.journalId,
         hello.journalId,
+        hello.journalSequence,
         id,
       );
       return recordOf(this.existing(id));

@@ -1,3 +1,4 @@
+import { messageOf } from '../../base/errno.js';
 import { HubError } from '../../model/hub-error.js';
 
 /** Primary result codes of SQLite (sqlite.org/rescode.html) that say that the file, not the statement, is at fault. */
@@ -10,6 +11,7 @@ const CORRUPT = 11;
 const FULL = 13;
 const CANTOPEN = 14;
 const NOTADB = 26;
+const UNAVAILABLE = new Set([BUSY, LOCKED, READONLY, IOERR, CANTOPEN]);
 const OF_THE_FILE = new Set([BUSY, LOCKED, NOMEM, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, NOTADB]);
 
 /** Whether an error makes the whole transaction worthless, whichever statement met it. */
@@ -27,7 +29,13 @@ export function storeError(err: unknown): unknown {
   if (code === CORRUPT || code === NOTADB) {
     return new HubError('STORE_CORRUPT', 'the database of the hub is damaged', { cause: err });
   }
+  if (UNAVAILABLE.has(code)) return storeFailed('the database of the hub', err);
   return HubError.from(err);
+}
+
+/** What a caller is told when the disk fails and may work again. `what` begins the message. */
+export function storeFailed(what: string, cause: unknown): HubError {
+  return new HubError('STORE_FAILED', `${what} cannot be used now: ${messageOf(cause)}`, { cause });
 }
 
 function resultCode(err: unknown): number | undefined {

@@ -68,6 +68,10 @@ export class SqliteTaskStore implements TaskStore {
     return this.commits.read(() => this.table.inHand(agent));
   }
 
+  fencedBy(agent: string): Promise<readonly Task[]> {
+    return this.commits.read(() => this.table.fencedBy(agent));
+  }
+
   claim(query: ClaimQuery): Promise<readonly Task[]> {
     return this.commits.write(() => this.claims.claim(query));
   }

@@ -43,6 +43,8 @@ interface Details {
   readonly startMs?: number;
   readonly endMs?: number;
   readonly outcome?: TaskOutcome;
+  readonly lateOutcome?: TaskOutcome;
+  readonly fence?: Task['fence'];
   readonly run?: CurrentRun;
 }
 
@@ -62,7 +64,8 @@ export function fromRow(row: TaskRow): StoredTask {
 
 /** The column `details` of a task. */
 export function detailsOf({ task, run }: StoredTask): string {
-  const { attempt, failedRuns, cancelRequested, dispatchMs, startMs, endMs, outcome } = task;
+  const { attempt, failedRuns, cancelRequested, dispatchMs, startMs, endMs, outcome, lateOutcome, fence } =
+    task;
   const details: Details = {
     attempt,
     failedRuns,
@@ -71,6 +74,8 @@ export function detailsOf({ task, run }: StoredTask): string {
     ...(startMs === undefined ? {} : { startMs }),
     ...(endMs === undefined ? {} : { endMs }),
     ...(outcome === undefined ? {} : { outcome }),
+    ...(lateOutcome === undefined ? {} : { lateOutcome }),
+    ...(fence === undefined ? {} : { fence }),
     ...(run === undefined ? {} : { run }),
   };
   return JSON.stringify(details);
@@ -103,7 +108,8 @@ export function currentAttempt({ task, run }: StoredTask): Attempt | undefined {
   if (!run) return undefined;
   const end = task.endMs === undefined ? {} : { endMs: task.endMs };
   const outcome = task.outcome === undefined ? {} : { outcome: task.outcome };
-  return { number: task.attempt, state: task.state, ...run, ...end, ...outcome };
+  const late = task.lateOutcome === undefined ? {} : { lateOutcome: task.lateOutcome };
+  return { number: task.attempt, state: task.state, ...run, ...end, ...outcome, ...late };
 }
 
 /** The same set of capabilities always has the same key. */

@@ -25,7 +25,7 @@ export class TaskSettle {
     if (ack) this.acknowledge(ack);
     const after = this.table.change(before, event, nowMs);
     const { dropped, released } =
-      after !== before && isTerminal(after.task.state) ? this.settle([after], nowMs) : NOTHING;
+      isTerminal(after.task.state) && !isTerminal(before.task.state) ? this.settle([after], nowMs) : NOTHING;
     return { before: before.task, task: after.task, dropped, released: [...released] };
   }
 

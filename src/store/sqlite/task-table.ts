@@ -44,6 +44,12 @@ export class TaskTable {
     return this.db.all<TaskRow>(sql, agent).map((row) => fromRow(row).task);
   }
 
+  /** QUEUED tasks that wait until an attempt on this agent is known to be over. */
+  fencedBy(agent: string): readonly Task[] {
+    const sql = `SELECT ${TASK_COLUMNS} FROM tasks INDEXED BY tasks_fenced WHERE fenced_by = ? ORDER BY sequence`;
+    return this.db.all<TaskRow>(sql, agent).map((row) => fromRow(row).task);
+  }
+
   /** Attempts of a task, oldest first. */
   attempts(stored: StoredTask): readonly Attempt[] {
     const sql = 'SELECT record FROM attempts WHERE task = ? ORDER BY number';
@@ -89,10 +95,13 @@ export class TaskTable {
     const task = applyTaskEvent(before.task, event);
     if (task === before.task) return before;
     const run = nextRun(before.run, task, event);
-    const { unmet, specChars } = before;
+    const { specChars } = before;
+    const unmet = before.unmet + (task.fence ? 1 : 0) - (before.task.fence ? 1 : 0);
     const after: StoredTask = run ? { task, run, unmet, specChars } : { task, unmet, specChars };
     if (before.run && !run) this.keepAttempt(before, event, nowMs);
+    if (before.task.fence && event.type === 'ended') this.amendAttempt(before, after, event);
     this.update(before.task, after);
+    if (unmet !== before.unmet) this.setFence(after);
     this.cache.put(after);
     if (task.state !== before.task.state) this.moved(before.task, task, nowMs);
     return after;
@@ -102,6 +111,12 @@ export class TaskTable {
   dependencyMet(sequence: number, id: string): void {
     this.db.run('UPDATE tasks SET unmet = unmet - 1 WHERE sequence = ?', sequence);
     this.cache.forget(id);
+  }
+
+  /** A fence counts as one dependency that is not met, so that nothing claims the task. */
+  private setFence({ task, unmet }: StoredTask): void {
+    const sql = 'UPDATE tasks SET unmet = ?, fenced_by = ? WHERE sequence = ?';
+    this.db.run(sql, unmet, task.fence?.agent ?? null, task.sequence);
   }
 
   /** Few columns are set, since each one costs the indexes that it stands in. */
@@ -140,12 +155,32 @@ export class TaskTable {
   private keepAttempt(before: StoredTask, event: TaskEvent, nowMs: number): void {
     const attempt = currentAttempt(before);
     if (!attempt) return;
-    const record: Attempt =
-      event.type === 'ended'
-        ? { ...attempt, ...startOf(event), state: event.state, endMs: event.endMs, outcome: event.outcome }
-        : { ...attempt, state: 'CANCELLED', endMs: nowMs, outcome: emptyOutcome('NOT_STARTED') };
+    const record = endedAttempt(attempt, event, nowMs);
     const sql = 'INSERT INTO attempts (task, number, record) VALUES (?, ?, ?)';
     this.db.run(sql, before.task.sequence, attempt.number, JSON.stringify(record));
+  }
+
+  /** What an agent says late of an attempt that is recorded as LOST already. */
+  private amendAttempt(
+    before: StoredTask,
+    { task }: StoredTask,
+    event: Extract<TaskEvent, { type: 'ended' }>,
+  ): void {
+    const where = [before.task.sequence, event.attempt] as const;
+    const row = this.db.get<{ record: string }>(
+      'SELECT record FROM attempts WHERE task = ? AND number = ?',
+      ...where,
+    );
+    if (!row) return;
+    const attempt = JSON.parse(row.record) as Attempt;
+    const { outcome, state } = event;
+    const record: Attempt =
+      task.state === 'SUCCEEDED' ? { ...attempt, state, outcome } : { ...attempt, lateOutcome: outcome };
+    this.db.run(
+      'UPDATE attempts SET record = ? WHERE task = ? AND number = ?',
+      JSON.stringify(record),
+      ...where,
+    );
   }
 
   private tell(task: Task, nowMs: number): void {
@@ -171,6 +206,15 @@ function nextRun(run: CurrentRun | undefined, task: Task, event: TaskEvent): Cur
   if (!run || task.state === 'QUEUED') return undefined;
   if (event.type === 'started' || event.type === 'ended') return { ...startOf(event), ...run };
   return run;
+}
+
+function endedAttempt(attempt: Attempt, event: TaskEvent, nowMs: number): Attempt {
+  if (event.type === 'ended') {
+    const { state, endMs, outcome } = event;
+    return { ...attempt, ...startOf(event), state, endMs, outcome };
+  }
+  if (event.type === 'lose') return { ...attempt, state: 'LOST', endMs: event.atMs, outcome: event.outcome };
+  return { ...attempt, state: 'CANCELLED', endMs: nowMs, outcome: emptyOutcome('NOT_STARTED') };
 }
 
 function startOf(event: Extract<TaskEvent, { type: 'started' | 'ended' }>): { startMs?: number } {

@@ -7,8 +7,9 @@ import { ScriptedAgent } from '../../support/scripted-agent.js';
 describe('output and events of a hub', () => {
   let harness: HubHarness;
   let agent: ScriptedAgent;
-  const signal = AbortSignal.timeout(15_000);
+  let signal: AbortSignal;
   beforeEach(async () => {
+    signal = AbortSignal.timeout(15_000);
     harness = await HubHarness.start();
     agent = await ScriptedAgent.join(harness.hub, 'a');
   });

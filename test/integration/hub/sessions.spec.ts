@@ -14,8 +14,9 @@ describe('a session of an agent', () => {
       (err: unknown) => (err instanceof HubError ? err.reason : String(err)),
     );
   const state = async (id: string) => (await harness.hub.tasks.get(id)).task.state;
-  const signal = AbortSignal.timeout(10_000);
+  let signal: AbortSignal;
   beforeEach(async () => {
+    signal = AbortSignal.timeout(15_000);
     harness = await HubHarness.start({ outputDeadlineMs: 100, helloTimeoutMs: 200 });
   });
   afterEach(() => harness.close());

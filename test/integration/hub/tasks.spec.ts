@@ -9,7 +9,7 @@ const FAILED = { ...emptyOutcome('EXITED'), exitCode: 1 };
 
 describe('tasks of a hub', () => {
   let harness: HubHarness;
-  const signal = AbortSignal.timeout(15_000);
+  let signal: AbortSignal;
   const reasonOf = (promise: Promise<unknown>) =>
     promise.then(
       () => 'no error',
@@ -17,6 +17,7 @@ describe('tasks of a hub', () => {
     );
   const wait = (id: string) => harness.hub.tasks.wait(id, 5000, signal);
   beforeEach(async () => {
+    signal = AbortSignal.timeout(15_000);
     harness = await HubHarness.start({ queuedPerAgent: 50, lanesPerAgent: 3 });
   });
   afterEach(() => harness.close());

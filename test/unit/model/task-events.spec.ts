@@ -25,7 +25,9 @@ const anyEvent = fc.oneof(
   fc
     .tuple(fc.constantFrom(...TERMINAL), fc.integer({ min: 0, max: 4 }))
     .map(([state, attempt]) => ended(state, attempt)),
-  fc.integer({ min: 0, max: 4 }).map((attempt): TaskEvent => ({ type: 'lose', attempt, atMs: 6, outcome })),
+  fc
+    .integer({ min: 0, max: 4 })
+    .map((attempt): TaskEvent => ({ type: 'lose', fenced: true, attempt, atMs: 6, outcome })),
   fc.constant<TaskEvent>({ type: 'drop', atMs: 6, outcome }),
 );
 
@@ -42,7 +44,8 @@ describe('applyTaskEvent', () => {
         let task: Task = sampleTask({ maxAttempts: 3 });
         for (const event of events) {
           const next = applyTaskEvent(task, event);
-          if (isTerminal(task.state)) expect(next).to.equal(task);
+          if (isTerminal(task.state))
+            expect({ ...next, lateOutcome: undefined }).to.deep.equal({ ...task, lateOutcome: undefined });
           expect(next.attempt).to.be.within(task.attempt, task.attempt + 1);
           task = next;
         }
@@ -57,7 +60,9 @@ describe('applyTaskEvent', () => {
     expect(second).to.include({ state: 'DISPATCHED', attempt: 2 });
     expect(applyTaskEvent(second, started)).to.equal(second);
     expect(applyTaskEvent(second, ended('SUCCEEDED'))).to.equal(second);
-    expect(applyTaskEvent(second, { type: 'lose', attempt: 1, atMs: 9, outcome })).to.equal(second);
+    expect(applyTaskEvent(second, { type: 'lose', fenced: true, attempt: 1, atMs: 9, outcome })).to.equal(
+      second,
+    );
   });
 
   it('goes back to the queue only from DISPATCHED, and a pooled task loses its agent', () => {
@@ -68,12 +73,38 @@ describe('applyTaskEvent', () => {
     expect(applyTaskEvent(running, { type: 'requeue', attempt: 1 })).to.equal(running);
   });
 
-  it('runs a failed task again until its attempts are used up, but never a lost one', () => {
+  it('runs a failed task again until its attempts are used up', () => {
     const again = play(sampleTask({ maxAttempts: 2 }), dispatch, started, ended('FAILED'));
     expect(again.state).to.equal('QUEUED');
     expect(play(again, dispatch, ended('TIMED_OUT', 2)).state).to.equal('TIMED_OUT');
-    const lose: TaskEvent = { type: 'lose', attempt: 1, atMs: 4, outcome };
-    expect(play(sampleTask({ maxAttempts: 2 }), dispatch, started, lose).state).to.equal('LOST');
+  });
+
+  it('runs a lost task again only behind a fence, unless nothing of it can run', () => {
+    const lose = (fenced: boolean): TaskEvent => ({ type: 'lose', attempt: 1, fenced, atMs: 4, outcome });
+    const behind = play(sampleTask({ maxAttempts: 2 }), dispatch, started, lose(false));
+    expect(behind).to.deep.include({ state: 'QUEUED', fence: { agent: 'a', attempt: 1 } });
+    expect(applyTaskEvent(behind, dispatch), 'not before the fence is confirmed').to.equal(behind);
+    const free = applyTaskEvent(behind, { type: 'fenced', attempt: 1 });
+    expect(applyTaskEvent(free, dispatch)).to.include({ state: 'DISPATCHED', attempt: 2 });
+    const known = play(sampleTask({ maxAttempts: 2 }), dispatch, started, lose(true));
+    expect(applyTaskEvent(known, dispatch).state).to.equal('DISPATCHED');
+    expect(play(sampleTask(), dispatch, started, lose(true)).state, 'no attempts left').to.equal('LOST');
+  });
+
+  it('takes a success that comes from behind the fence, and any other end as its confirmation', () => {
+    const lose: TaskEvent = { type: 'lose', attempt: 1, fenced: false, atMs: 4, outcome };
+    const behind = play(sampleTask({ maxAttempts: 2 }), dispatch, started, lose);
+    expect(applyTaskEvent(behind, ended('SUCCEEDED'))).to.include({ state: 'SUCCEEDED', attempt: 1 });
+    const killed = applyTaskEvent(behind, ended('CANCELLED'));
+    expect(killed.state).to.equal('QUEUED');
+    expect(killed.fence).to.equal(undefined);
+  });
+
+  it('keeps what comes late for a lost attempt as evidence, once', () => {
+    const lose: TaskEvent = { type: 'lose', attempt: 1, fenced: false, atMs: 4, outcome };
+    const task = play(sampleTask(), dispatch, started, lose, ended('SUCCEEDED'));
+    expect(task).to.include({ state: 'LOST', lateOutcome: outcome });
+    expect(applyTaskEvent(task, ended('FAILED'))).to.equal(task);
   });
 
   it('does not count an attempt that never started against the retries', () => {
