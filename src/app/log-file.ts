@@ -32,12 +32,14 @@ export class LogFile {
     closeSync(this.fd);
   }
 
+  /** The old file stays open until the new one is: a number that was closed may be another file's by now. */
   private rotate(): void {
-    closeSync(this.fd);
     rmSync(`${this.path}.${KEPT}`, { force: true });
     for (let n = KEPT - 1; n >= 1; n -= 1) renameIfThere(`${this.path}.${n}`, `${this.path}.${n + 1}`);
     renameIfThere(this.path, `${this.path}.1`);
-    this.fd = openSync(this.path, 'a', 0o600);
+    const fd = openSync(this.path, 'a', 0o600);
+    closeSync(this.fd);
+    this.fd = fd;
     this.size = 0;
   }
 }

@@ -34,7 +34,8 @@ export function listenHttp(listener: RequestListener, options: HttpServerOptions
   const server = createServer(settings, listener);
   server.on('clientError', answerClientError);
   return new Promise((resolve, reject) => {
-    server.once('error', (err) => reject(listenError(err, `${host}:${port}`)));
+    // It stays for the server's life: a connection that cannot be accepted must not end the hub.
+    server.on('error', (err) => reject(listenError(err, `${host}:${port}`)));
     server.listen(port, host, () => {
       const address = server.address() as AddressInfo;
       resolve({

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -16,5 +16,20 @@ describe('LogFile', () => {
     for (const name of names) expect(statSync(join(dir, name)).size).to.be.at.most(100);
     expect(statSync(join(dir, 'hub.log')).mode & 0o077).to.equal(0);
     rmSync(dir, { recursive: true });
+  });
+
+  it('never writes into another file when a new one cannot be made', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'log-'));
+    const file = new LogFile(join(dir, 'hub.log'), 10);
+    file.write('0123456789');
+    rmSync(dir, { recursive: true });
+    file.write('this begins a new file');
+    const other = `${dir}.other`;
+    const fd = openSync(other, 'w');
+    file.write('not for others');
+    file.close();
+    closeSync(fd);
+    expect(readFileSync(other, 'utf8')).to.equal('');
+    rmSync(other);
   });
 });
