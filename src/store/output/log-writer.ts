@@ -192,7 +192,9 @@ function extentsOf(batch: readonly Pending[], position: number): readonly (Exten
 /** What a caller is told when a write failed. */
 export function writeError(err: unknown): unknown {
   if (isErrno(err, 'ENOSPC', 'EDQUOT', 'EFBIG'))
-    return new HubError('DISK_FULL', 'the disk of the hub is full; the output was not stored', { cause: err });
+    return new HubError('DISK_FULL', 'the disk of the hub is full; the output was not stored', {
+      cause: err,
+    });
   if (isErrno(err, 'EIO', 'EROFS', 'EMFILE', 'ENFILE', 'EACCES', 'EPERM', 'ENOENT', 'ESTALE'))
     return new HubError('STORE_FAILED', `the output cannot be stored now: ${err.message}`, { cause: err });
   return HubError.from(err);
