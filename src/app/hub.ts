@@ -91,6 +91,7 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   await operators.listen(backend);
   parts.use(vm);
   await vm.recover();
+  await hub.recover();
   const http = await openHttpDoors({ config, backend, pass, rule, log, metrics: () => hub.admin.metrics() });
   parts.use(http);
   return { grpc, http: http.http, dashboard: http.dashboard, door: doorAddress };

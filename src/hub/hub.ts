@@ -32,6 +32,9 @@ export interface HubOptions {
   readonly door: string;
 }
 
+/** How long taking up one half-removed agent may take. */
+const RECOVERY_MS = 120_000;
+
 /** The hub: tasks, agents and their sessions, on a store and an output log that are open already. */
 export class Hub implements HubApi {
   readonly tasks: TaskService;
@@ -84,15 +87,22 @@ export class Hub implements HubApi {
     this.door = new AgentDoor({ ctx, opener, shells, barriers });
   }
 
-  /** Takes up what an earlier hub left: agents half made are FAILED. */
+  /** Takes up the agents that an earlier hub knew. Call before agents can connect. */
   async start(): Promise<void> {
-    const { store } = this.options.ctx;
-    for (const agent of await store.agents.list()) {
-      this.presence.known(agent.id);
-      if (agent.phase === 'CREATING')
-        await store.agents.update(agent.id, { phase: 'FAILED', reason: 'HUB_RESTARTED' });
-    }
+    for (const agent of await this.options.ctx.store.agents.list()) this.presence.known(agent.id);
     this.janitor.start();
+  }
+
+  /**
+   * Completes or undoes what an earlier hub left half done: an agent whose machine runs is READY, one that was
+   * being made and whose machine does not run is FAILED, one that was being removed is removed. Call once, when the
+   * machines' records are true again.
+   */
+  async recover(): Promise<void> {
+    for (const { id, phase } of await this.options.ctx.store.agents.list()) {
+      if (phase === 'CREATING') await this.settleCreating(id);
+      if (phase === 'DESTROYING') await this.agents.remove(id, true, AbortSignal.timeout(RECOVERY_MS));
+    }
   }
 
   /** Takes no new tasks, tells agents to come back later, and stops. Tasks run on. */
@@ -102,6 +112,22 @@ export class Hub implements HubApi {
     for (const session of this.sessions.all()) {
       session.send({ type: 'drain', reconnectAfterMs: 0 });
       session.close('HUB_STOPPED');
+    }
+  }
+
+  private async settleCreating(id: string): Promise<void> {
+    const runs = this.machineState(id) === 'RUNNING';
+    const change = runs
+      ? ({ phase: 'READY' } as const)
+      : ({ phase: 'FAILED', reason: 'HUB_RESTARTED' } as const);
+    await this.options.ctx.store.agents.update(id, change);
+  }
+
+  private machineState(id: string): string {
+    try {
+      return this.options.machines.get(id).state;
+    } catch {
+      return 'ABSENT';
     }
   }
 

@@ -35,7 +35,11 @@ export class HubHarness {
     readonly ctx: HubContext,
   ) {}
 
-  static async start(limits: Partial<HubLimits> = {}, dir?: string): Promise<HubHarness> {
+  static async start(
+    limits: Partial<HubLimits> = {},
+    dir?: string,
+    machines: Partial<Machines> = {},
+  ): Promise<HubHarness> {
     const home = dir ?? (await mkdtemp(join(tmpdir(), 'hub-')));
     const log = silentLogger;
     const store = new SqliteStore({ path: join(home, 'hub.db'), log });
@@ -47,7 +51,7 @@ export class HubHarness {
     const ctx = { store, output, clock: systemClock, log, metrics, limits: { ...DEFAULT_LIMITS, ...limits } };
     const hub = new Hub({
       ctx,
-      machines: noMachines,
+      machines: { ...noMachines, ...machines },
       levels: { level: 'info' },
       version: 'test',
       door: 'unix:/x',
