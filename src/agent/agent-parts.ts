@@ -24,7 +24,7 @@ export interface AgentParts {
 export async function createParts(options: AgentOptions, journal: Journal): Promise<AgentParts> {
   const { config, clock, log, scope } = options;
   const { stateDir, home } = config;
-  const [outbox, output, trees] = [new Outbox(), new OutputQueue(), new TreeSet()];
+  const [outbox, output, trees] = [new Outbox(), new OutputQueue(), new TreeSet(clock)];
   const limits = options.spoolLimits ?? {};
   const store = new AttemptStore({ spoolDir: join(stateDir, 'spool'), limits, journal, output, clock, log });
   await store.recover();

@@ -170,10 +170,12 @@ export class Agent implements AgentSide {
     this.parts.shells.close();
     await until(this.parts.runner.ended, () => this.parts.runner.idle);
     if (this.session === undefined) return false;
-    using _limit = this.options.clock.after(tellMs, () => this.output.progress.notify());
-    const deadline = this.options.clock.monotonic() + tellMs;
-    const told = () => this.told || this.options.clock.monotonic() >= deadline || this.session === undefined;
-    await until(this.output.progress, told);
+    let late = false;
+    using _limit = this.options.clock.after(tellMs, () => {
+      late = true;
+      this.output.progress.notify();
+    });
+    await until(this.output.progress, () => late || this.told || this.session === undefined);
     this.outbox.push({ type: 'goodbye', reason: 'the agent was stopped' });
     this.session?.close(-1);
     return this.session !== undefined;
@@ -223,14 +225,18 @@ export class Agent implements AgentSide {
     });
   }
 
+  /** A barrier that does not hold is not answered: the hub waits in vain, and takes it back. */
   private freeze(barrier: string): void {
+    const { clock, log } = this.options;
     this.frozen = true;
     this.parts.runner.setHeld(true);
-    this.parts.trees.freeze();
     this.output.setPaused(true);
     this.thawTimer?.[Symbol.dispose]();
-    this.thawTimer = this.options.clock.after(MAX_FROZEN_MS, () => this.thaw());
-    this.outbox.push({ type: 'prepared', barrier });
+    this.thawTimer = clock.after(MAX_FROZEN_MS, () => this.thaw());
+    runDetached(log, 'freeze', async () => {
+      if (await this.parts.trees.freeze()) this.outbox.push({ type: 'prepared', barrier });
+      else log.warn('the tasks could not be frozen', { barrier });
+    });
   }
 
   private thaw(): void {

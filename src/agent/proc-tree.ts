@@ -45,6 +45,17 @@ export function isRunning(pid: number): boolean {
   return state !== undefined && state !== 'Z';
 }
 
+/** Whether a process stands still, or is gone. */
+export function isStopped(pid: number): boolean {
+  const state = statFields(pid)[0];
+  return state === undefined || state === 'T' || state === 't' || state === 'Z';
+}
+
+/** Processes of a process group. */
+export function pidsInGroup(leader: number): readonly number[] {
+  return allPids().filter((pid) => processGroup(pid) === leader);
+}
+
 /** The process group of a process; undefined when it is gone. */
 export function processGroup(pid: number): number | undefined {
   const group = Number(statFields(pid)[2]);

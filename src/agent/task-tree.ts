@@ -4,8 +4,10 @@ import { signalProcess } from '../base/process.js';
 import { cgroupArgv, type KillScope, namespaceArgv } from './kill-scope.js';
 import {
   isRunning,
+  isStopped,
   killMarked,
   pidNamespace,
+  pidsInGroup,
   pidsInNamespace,
   pidsWithMark,
   processGroup,
@@ -62,7 +64,14 @@ export class TaskTree {
       this.kill();
       return;
     }
-    for (const pid of this.members()) if (pid !== this.init) signalProcess(pid, signal);
+    for (const pid of this.targets()) if (pid !== this.init) signalProcess(pid, signal);
+  }
+
+  /** Stops every process of the task. Answers whether all of them stand, also those that were just forked. */
+  freeze(): boolean {
+    const moving = this.pids().filter((pid) => pid !== this.init && !isStopped(pid));
+    for (const pid of moving) signalProcess(pid, 'SIGSTOP');
+    return moving.length === 0;
   }
 
   /** Kills every process of the task. */
@@ -79,12 +88,18 @@ export class TaskTree {
     return this.cgroup !== undefined && !removeCgroup(this.cgroup);
   }
 
-  private members(): readonly number[] {
+  /** Whom to send a signal: processes, and with a negative number a whole group. */
+  private targets(): readonly number[] {
+    const { pid: leader } = this;
+    if (this.namespace !== undefined || this.cgroup !== undefined || leader === undefined) return this.pids();
+    return [-leader, ...pidsWithMark(this.mark).filter((pid) => processGroup(pid) !== leader)];
+  }
+
+  private pids(): readonly number[] {
     if (this.namespace !== undefined) return pidsInNamespace(this.namespace);
     if (this.cgroup !== undefined) return pidsInCgroup(this.cgroup);
-    const { pid: leader } = this;
-    if (leader === undefined) return [];
-    return [-leader, ...pidsWithMark(this.mark).filter((pid) => processGroup(pid) !== leader)];
+    const inGroup = this.pid === undefined ? [] : pidsInGroup(this.pid);
+    return [...new Set([...inGroup, ...pidsWithMark(this.mark)])];
   }
 }
 

@@ -1,4 +1,4 @@
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createServer } from 'node:net';
 import { expect } from 'chai';
 import { openChannel } from '../../../src/agent/link/channel.js';
