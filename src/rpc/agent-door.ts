@@ -18,7 +18,8 @@ export interface AgentDoorOptions {
 }
 
 const MAX_STREAMS = 100;
-const MAX_RECEIVE_BYTES = 1024 * 1024;
+/** Room for a file of 1 MiB as base64 in one report. */
+const MAX_RECEIVE_BYTES = 2 * 1024 * 1024;
 
 /**
  * The agents' server: the service Agent and nothing else, on a unix socket or a port of its own. It is all of the

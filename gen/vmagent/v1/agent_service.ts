@@ -2638,7 +2638,7 @@ export const AttachShellResponse: MessageFns<AttachShellResponse> = {
  *
  * A session begins with Hello and Welcome on Connect and has a generation that
  * only grows; the other streams name the generation that they belong to and end
- * with it. Frames are at most 1 MiB.
+ * with it. Frames are at most 2 MiB.
  *
  * Reasons that any method may answer: NOT_AUTHENTICATED (UNAUTHENTICATED),
  * FENCED (ABORTED, a newer session is there), PROTOCOL_ERROR

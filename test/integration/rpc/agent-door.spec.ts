@@ -94,9 +94,9 @@ describe('agent door', () => {
     expect(await reasonOf(call)).to.equal('PROTOCOL_ERROR');
   });
 
-  it('ends a session at a message of more than 1 MiB, and serves on', async () => {
+  it('ends a session at a message of more than 2 MiB, and serves on', async () => {
     const call = openSession(client, CREDENTIALS);
-    call.write({ frame: { $case: 'goodbye', value: { reason: 'x'.repeat(1024 * 1024) } } });
+    call.write({ frame: { $case: 'goodbye', value: { reason: 'x'.repeat(2 * 1024 * 1024) } } });
     expect(await reasonOf(call)).to.equal('OVERLOADED');
     const next = openSession(client, CREDENTIALS);
     next.on('error', () => {});
