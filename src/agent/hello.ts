@@ -3,7 +3,7 @@ import type { AttemptId } from './attempt-id.js';
 import type { Journal, JournalEntry } from './journal.js';
 
 const MAX_ATTEMPTS = 10_000;
-/** A frame is at most 1 MiB; what does not fit here is told after Welcome. */
+/** A frame is at most 2 MiB; what does not fit here is told after Welcome. */
 const MAX_OUTCOME_BYTES = 512 * 1024;
 
 /**
