@@ -3,6 +3,7 @@ import type { HubEvent, NewEvent } from '../../model/event.js';
 import { HubError } from '../../model/hub-error.js';
 import type { Database } from './database.js';
 import type { BatchMember } from './group-commit.js';
+import { sealed, unsealed } from './sealed-json.js';
 
 /** Most events of one row. */
 const ROW_EVENTS = 100;
@@ -74,7 +75,7 @@ export class EventLog implements BatchMember {
     const sql = 'SELECT last, first, records FROM events WHERE first <= ? ORDER BY last LIMIT 1';
     const row = this.db.get<EventRow>(sql, bound);
     if (!row) return;
-    const records = JSON.stringify(eventsOf(row).filter((event) => event.sequence > bound));
+    const records = sealed(eventsOf(row).filter((event) => event.sequence > bound));
     this.db.run('UPDATE events SET first = ?, records = ? WHERE last = ?', bound + 1, records, row.last);
   }
 
@@ -92,7 +93,7 @@ export class EventLog implements BatchMember {
       const [first, last] = [events[0], events.at(-1)];
       if (!first || !last) return;
       const sql = 'INSERT INTO events (last, first, records) VALUES (?, ?, ?)';
-      this.db.run(sql, last.sequence, first.sequence, JSON.stringify(events));
+      this.db.run(sql, last.sequence, first.sequence, sealed(events));
     }
   }
 
@@ -116,5 +117,5 @@ export class EventLog implements BatchMember {
 }
 
 function eventsOf(row: EventRow): readonly HubEvent[] {
-  return JSON.parse(row.records) as HubEvent[];
+  return unsealed<HubEvent[]>(row.records);
 }

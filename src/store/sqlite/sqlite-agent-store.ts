@@ -3,6 +3,7 @@ import type { AgentCounters, AgentRecord } from '../../model/agent.js';
 import { HubError } from '../../model/hub-error.js';
 import type { Database } from './database.js';
 import type { GroupCommit } from './group-commit.js';
+import { sealed, unsealed } from './sealed-json.js';
 
 /** Key of the highest session generation of agents that are gone: one that comes back goes on from there. */
 const GENERATION_FLOOR = 'agents.session_generation_floor';
@@ -94,7 +95,7 @@ export class SqliteAgentStore implements AgentStore {
     this.db.run(
       'INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
       id,
-      JSON.stringify(record),
+      sealed(record),
       Math.max(sessionGeneration, this.floor()),
       journalId,
       ackedSequence,
@@ -120,7 +121,7 @@ export class SqliteAgentStore implements AgentStore {
   }
 
   private setJson(id: string, record: RecordJson): void {
-    this.db.run('UPDATE agents SET record = ? WHERE id = ?', JSON.stringify(record), id);
+    this.db.run('UPDATE agents SET record = ? WHERE id = ?', sealed(record), id);
   }
 
   private setCounters(id: string, { tasksReceived, tasksCompleted, tasksFailed }: AgentCounters): void {
@@ -130,7 +131,7 @@ export class SqliteAgentStore implements AgentStore {
 }
 
 function jsonOf(row: AgentRow): RecordJson {
-  return JSON.parse(row.record) as RecordJson;
+  return unsealed<RecordJson>(row.record);
 }
 
 function recordOf(row: AgentRow): AgentRecord {

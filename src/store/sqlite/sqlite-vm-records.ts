@@ -2,6 +2,7 @@ import type { Vm } from '../../model/vm.js';
 import type { VmRecords } from '../../vm/vm-records.js';
 import type { Database } from './database.js';
 import type { GroupCommit } from './group-commit.js';
+import { sealed, unsealed } from './sealed-json.js';
 
 /** Records of machines in SQLite. */
 export class SqliteVmRecords implements VmRecords {
@@ -13,7 +14,7 @@ export class SqliteVmRecords implements VmRecords {
   put(vm: Vm): Promise<void> {
     const sql =
       'INSERT INTO vms (name, record) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET record = excluded.record';
-    return this.commits.write(() => void this.db.run(sql, vm.name, JSON.stringify(vm)));
+    return this.commits.write(() => void this.db.run(sql, vm.name, sealed(vm)));
   }
 
   remove(name: string): Promise<void> {
@@ -23,7 +24,7 @@ export class SqliteVmRecords implements VmRecords {
   list(): Promise<readonly Vm[]> {
     const sql = 'SELECT record FROM vms ORDER BY name';
     return this.commits.read(() =>
-      this.db.all<{ record: string }>(sql).map((row) => JSON.parse(row.record) as Vm),
+      this.db.all<{ record: string }>(sql).map((row) => unsealed<Vm>(row.record)),
     );
   }
 }

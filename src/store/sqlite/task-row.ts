@@ -1,5 +1,6 @@
 import type { Attempt, NewTask, Task, TaskOutcome, TaskState } from '../../model/task.js';
 import { isTerminal } from '../../model/task.js';
+import { damagedRecord, sealed, unsealed } from './sealed-json.js';
 
 /** Owner of tasks that wait for any agent. */
 export const POOL = '';
@@ -36,6 +37,8 @@ export interface TaskRow {
 
 /** What changes in the life of a task, kept as JSON. */
 interface Details {
+  /** As the column, which has no checksum. */
+  readonly state?: TaskState;
   readonly attempt: number;
   readonly failedRuns: number;
   readonly cancelRequested: boolean;
@@ -53,8 +56,9 @@ export const TASK_COLUMNS = 'sequence, owner, state, unmet, spec, details';
 
 /** Makes a task from its row. */
 export function fromRow(row: TaskRow): StoredTask {
-  const spec = JSON.parse(row.spec) as NewTask;
-  const { run, ...details } = JSON.parse(row.details) as Details;
+  const spec = unsealed<NewTask>(row.spec);
+  const { run, state: sealedState = row.state, ...details } = unsealed<Details>(row.details);
+  if (sealedState !== row.state) throw damagedRecord();
   const agent = row.owner === POOL ? {} : { agent: row.owner };
   const { sequence, state, unmet } = row;
   const task: Task = { ...spec, ...agent, ...details, sequence, state, pooled: spec.agent === undefined };
@@ -64,9 +68,20 @@ export function fromRow(row: TaskRow): StoredTask {
 
 /** The column `details` of a task. */
 export function detailsOf({ task, run }: StoredTask): string {
-  const { attempt, failedRuns, cancelRequested, dispatchMs, startMs, endMs, outcome, lateOutcome, fence } =
-    task;
+  const {
+    state,
+    attempt,
+    failedRuns,
+    cancelRequested,
+    dispatchMs,
+    startMs,
+    endMs,
+    outcome,
+    lateOutcome,
+    fence,
+  } = task;
   const details: Details = {
+    state,
     attempt,
     failedRuns,
     cancelRequested,
@@ -78,7 +93,7 @@ export function detailsOf({ task, run }: StoredTask): string {
     ...(fence === undefined ? {} : { fence }),
     ...(run === undefined ? {} : { run }),
   };
-  return JSON.stringify(details);
+  return sealed(details);
 }
 
 /** The column `phase` of a state. */

@@ -2,6 +2,7 @@ import { type Attempt, emptyOutcome, isTerminal, type NewTask, type Task } from 
 import { applyTaskEvent, type TaskEvent } from '../../model/task-events.js';
 import type { Database } from './database.js';
 import type { EventLog } from './event-log.js';
+import { sealed, unsealed } from './sealed-json.js';
 import type { TaskCache } from './task-cache.js';
 import type { TaskCounters } from './task-counters.js';
 import {
@@ -55,14 +56,14 @@ export class TaskTable {
     const sql = 'SELECT record FROM attempts WHERE task = ? ORDER BY number';
     const earlier = this.db.all<{ record: string }>(sql, stored.task.sequence);
     const current = currentAttempt(stored);
-    return [...earlier.map((row) => JSON.parse(row.record) as Attempt), ...(current ? [current] : [])];
+    return [...earlier.map((row) => unsealed<Attempt>(row.record)), ...(current ? [current] : [])];
   }
 
   /** Stores a task as QUEUED. */
   insert(task: NewTask, unmet: number): StoredTask {
     const owner = ownerOf(task);
     const fresh = { attempt: 0, failedRuns: 0, cancelRequested: false };
-    const spec = JSON.stringify(task);
+    const spec = sealed(task);
     const row = this.db.get<{ sequence: number }>(
       `INSERT INTO tasks (id, idempotency_key, owner, lane, phase, state, type, stop, unmet, priority,
          capabilities, expire_ms, end_ms, dead, spec, details)
@@ -78,7 +79,7 @@ export class TaskTable {
       owner === POOL ? capabilityKey(task.requiredCapabilities) : '',
       task.ttlMs === undefined ? null : Math.ceil(task.createMs + task.ttlMs),
       spec,
-      JSON.stringify(fresh),
+      sealed({ ...fresh, state: 'QUEUED' }),
     );
     this.db.writes++;
     const sequence = row?.sequence ?? 0;
@@ -157,7 +158,7 @@ export class TaskTable {
     if (!attempt) return;
     const record = endedAttempt(attempt, event, nowMs);
     const sql = 'INSERT INTO attempts (task, number, record) VALUES (?, ?, ?)';
-    this.db.run(sql, before.task.sequence, attempt.number, JSON.stringify(record));
+    this.db.run(sql, before.task.sequence, attempt.number, sealed(record));
   }
 
   /** What an agent says late of an attempt that is recorded as LOST already. */
@@ -172,15 +173,11 @@ export class TaskTable {
       ...where,
     );
     if (!row) return;
-    const attempt = JSON.parse(row.record) as Attempt;
+    const attempt = unsealed<Attempt>(row.record);
     const { outcome, state } = event;
     const record: Attempt =
       task.state === 'SUCCEEDED' ? { ...attempt, state, outcome } : { ...attempt, lateOutcome: outcome };
-    this.db.run(
-      'UPDATE attempts SET record = ? WHERE task = ? AND number = ?',
-      JSON.stringify(record),
-      ...where,
-    );
+    this.db.run('UPDATE attempts SET record = ? WHERE task = ? AND number = ?', sealed(record), ...where);
   }
 
   private tell(task: Task, nowMs: number): void {
