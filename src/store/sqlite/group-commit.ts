@@ -8,6 +8,13 @@ const MAX_BATCH = 1000;
 /** Most calls that may wait. */
 const MAX_PENDING = 100_000;
 
+/** A batch of this many calls means load: then the event loop gets its share of the time between two commits. */
+const BUSY_CALLS = 4;
+
+/** That share, in times of the commit before, and its limit in milliseconds. */
+const LOOP_SHARE = 3;
+const MAX_GATHER_MS = 4;
+
 /** Something in memory that follows the transaction. Marks only grow between `begin` and the end. */
 export interface BatchMember {
   /** Where it stands now. */
@@ -39,12 +46,15 @@ class NeedsSavepoints extends Error {}
  * 2. A call that throws changes nothing and rejects only its own promise.
  * 3. A commit that fails rejects all calls that could write, and changes nothing; reads are answered still.
  *
+ * Under load it waits a few turns for more calls: a commit costs about the same for one call as for a hundred.
+ *
  * Work may run twice and must only touch the database and the members.
  */
 export class GroupCommit {
   private pending: Job[] = [];
   private scheduled = false;
   private closed = false;
+  private notBefore = 0;
 
   constructor(
     private readonly db: Database,
@@ -85,13 +95,14 @@ export class GroupCommit {
     setImmediate(() => {
       this.scheduled = false;
       if (this.pending.length === 0) return;
-      this.commitBatch();
+      if (this.pending.length >= MAX_BATCH || performance.now() >= this.notBefore) this.commitBatch();
       if (this.pending.length > 0) this.schedule();
     });
   }
 
   private commitBatch(): void {
     const batch = this.pending.splice(0, MAX_BATCH);
+    const begin = performance.now();
     try {
       settle(batch, this.runBatch(batch));
     } catch (err) {
@@ -99,6 +110,9 @@ export class GroupCommit {
       return;
     }
     for (const member of this.members) member.committed();
+    const end = performance.now();
+    const gatherMs = Math.min(LOOP_SHARE * (end - begin), MAX_GATHER_MS);
+    this.notBefore = batch.length >= BUSY_CALLS ? end + gatherMs : 0;
   }
 
   private runBatch(batch: readonly Job[]): readonly Outcome[] {
