@@ -10,6 +10,13 @@ import type { LiveStream, StreamStates } from './stream-states.js';
 /** Most bytes of one write. */
 const BATCH_BYTES = 4 * 1024 * 1024;
 
+/** After a batch of this size a flood is assumed: the next one waits for more, since each costs two syncs. */
+const FLOOD_BYTES = 64 * 1024;
+
+/** What a batch waits for in a flood, and how long at most. */
+const GATHER_BYTES = 1024 * 1024;
+const GATHER_MS = 10;
+
 /** Bytes that may wait for the disk before `room` makes callers wait. */
 const PENDING_BYTES = 8 * 1024 * 1024;
 
@@ -42,6 +49,8 @@ export class LogWriter {
   private queue: Pending[] = [];
   private pendingBytes = 0;
   private drained: Deferred<void> | undefined;
+  private gathering: Deferred<void> | undefined;
+  private lastBytes = 0;
   private running: Promise<void> | undefined;
   private readonly mutex = new KeyedMutex();
   private buffer = Buffer.allocUnsafe(0);
@@ -73,6 +82,7 @@ export class LogWriter {
     this.pendingBytes += bytes;
     stream.accepted = after;
     stream.last = done.promise;
+    if (this.pendingBytes >= GATHER_BYTES) this.gathering?.resolve();
     this.running ??= this.run();
   }
 
@@ -88,7 +98,9 @@ export class LogWriter {
 
   private async run(): Promise<void> {
     while (this.queue.length > 0) {
+      if (this.lastBytes >= FLOOD_BYTES) await this.gather();
       const batch = this.takeBatch();
+      this.lastBytes = batch.reduce((sum, { bytes }) => sum + bytes, 0);
       try {
         await this.exclusive(() => this.store(batch));
         this.settle(batch);
@@ -97,6 +109,16 @@ export class LogWriter {
       }
     }
     this.running = undefined;
+  }
+
+  /** Resolves when there is enough for a batch of good size, or after a short while. */
+  private async gather(): Promise<void> {
+    if (this.pendingBytes >= GATHER_BYTES) return;
+    this.gathering = deferred();
+    const timer = setTimeout(this.gathering.resolve, GATHER_MS);
+    await this.gathering.promise;
+    clearTimeout(timer);
+    this.gathering = undefined;
   }
 
   private takeBatch(): readonly Pending[] {
