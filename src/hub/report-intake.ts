@@ -21,6 +21,7 @@ const STREAMS: readonly OutputStream[] = ['STDOUT', 'STDERR'];
  */
 export class ReportIntake {
   private readonly acks: AckTracker;
+  private acknowledging = false;
   private readonly waits = new Map<string, OutputWait>();
 
   constructor(
@@ -43,7 +44,18 @@ export class ReportIntake {
     const stored = this.acks.begin(report.sequence);
     if (this.session.heldAttempt(report.task) === report.attempt) await this.store(report);
     else await this.takeLate(report);
-    this.session.send({ type: 'ack', sequence: stored() });
+    stored();
+    this.acknowledge();
+  }
+
+  /** What is stored in one turn of the event loop is acknowledged at once. */
+  private acknowledge(): void {
+    if (this.acknowledging) return;
+    this.acknowledging = true;
+    setImmediate(() => {
+      this.acknowledging = false;
+      this.session.send({ type: 'ack', sequence: this.acks.position });
+    });
   }
 
   /** As `take`, without waiting; a failure ends the session, so that the agent reports again. */

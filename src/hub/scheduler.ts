@@ -1,3 +1,4 @@
+import { deferred } from '../base/deferred.js';
 import { runDetached } from '../base/detached.js';
 import type { Task } from '../model/task.js';
 import type { AgentSession } from './agent-session.js';
@@ -9,13 +10,24 @@ import type { TaskWatchers } from './task-watchers.js';
 /** Most agents that are woken for one pooled task. */
 const POOL_CANDIDATES = 8;
 
+/** How long tasks for an agent that has much in hand are gathered: each claim costs a commit. */
+const GATHER_MS = 5;
+
+/** A claim that is under way. */
+interface Claiming {
+  /** Something changed meanwhile. */
+  again: boolean;
+  /** Called when something changes while tasks are gathered. */
+  changed?: (() => void) | undefined;
+}
+
 /**
  * Hands queued tasks to agents that are online. The store decides which tasks may go (TaskStore.claim); an
  * assignment is sent only after the claim is committed. At most one claim per agent is under way; a wake-up
  * that comes meanwhile makes one more.
  */
 export class Scheduler {
-  private readonly busy = new Map<string, { again: boolean }>();
+  private readonly busy = new Map<string, Claiming>();
 
   constructor(
     private readonly ctx: HubContext,
@@ -28,11 +40,12 @@ export class Scheduler {
     const running = this.busy.get(agent);
     if (running) {
       running.again = true;
+      running.changed?.();
       return;
     }
     const session = this.sessions.get(agent);
     if (!session) return;
-    const state = { again: false };
+    const state: Claiming = { again: false };
     this.busy.set(agent, state);
     runDetached(this.ctx.log, 'claim', () => this.claimAll(session, state));
   }
@@ -55,9 +68,10 @@ export class Scheduler {
     else this.wakeAgent(task.agent);
   }
 
-  private async claimAll(session: AgentSession, state: { again: boolean }): Promise<void> {
+  private async claimAll(session: AgentSession, state: Claiming): Promise<void> {
     try {
       do {
+        await this.gather(session, state);
         state.again = false;
         await untilStored(this.ctx, session.signal, () => this.claim(session));
       } while (state.again && !session.closed);
@@ -68,6 +82,19 @@ export class Scheduler {
     }
     const current = this.sessions.get(session.agentId);
     if (current && current !== session) this.wakeAgent(session.agentId);
+  }
+
+  /** Waits until an agent that has more than half of its places taken has not, but not for long. */
+  private async gather(session: AgentSession, state: Claiming): Promise<void> {
+    const { limits, clock } = this.ctx;
+    if (session.inHand <= limits.slots / 2) return;
+    const { promise, resolve } = deferred();
+    using _late = clock.after(GATHER_MS, resolve);
+    state.changed = () => {
+      if (session.inHand <= limits.slots / 2) resolve();
+    };
+    await promise;
+    state.changed = undefined;
   }
 
   private async claim(session: AgentSession): Promise<void> {
