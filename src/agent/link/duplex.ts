@@ -71,18 +71,28 @@ export class Duplex<Req, Res> {
     if (!this.ended) this.call.end();
   }
 
-  /** Ends the stream at once. */
+  /** Ends the stream. */
   cancel(): void {
-    if (!this.ended) this.call.cancel();
+    if (!this.ended) this.reset();
   }
 
   private guarded(work: () => void): void {
     try {
       work();
     } catch (err) {
-      this.call.cancel();
+      this.reset();
       this.finish(err as ServiceError);
     }
+  }
+
+  /**
+   * Never from within what Node.js tells of this connection, such as the end of another stream: with a write
+   * scheduled, a reset then sends what is pending while nghttp2 still closes that stream, and nghttp2 answers with
+   * empty frames without end: the process hangs and its memory grows (seen with Node.js 20.20 when a process stood
+   * still for longer than the keepalive).
+   */
+  private reset(): void {
+    setImmediate(() => this.call.cancel());
   }
 
   private finish(end: StreamEnd): void {
