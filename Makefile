@@ -11,8 +11,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): package.json package-lock.json
-	@test -L node_modules || npm ci
-	@touch $(INSTALLED)
+	@test -L node_modules || { npm ci && touch $(INSTALLED); }
 
 tools: ## Debian packages that tests and demo use, where this may install them
 	@scripts/tools.sh
