@@ -62,8 +62,8 @@ export class Scheduler {
     for (const session of this.sessions.all()) this.wakeAgent(session.agentId);
   }
 
-  /** A task became QUEUED. */
-  wakeFor(task: Task): void {
+  /** A task becomes QUEUED, or became it. */
+  wakeFor(task: Pick<Task, 'agent' | 'requiredCapabilities'>): void {
     if (task.agent === undefined) this.wakePool(task.requiredCapabilities);
     else this.wakeAgent(task.agent);
   }

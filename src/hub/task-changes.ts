@@ -1,4 +1,4 @@
-import { isTerminal, type Task } from '../model/task.js';
+import { isTerminal, type NewTask, type Task } from '../model/task.js';
 import type { TaskEvent } from '../model/task-events.js';
 import type { HubContext } from './context.js';
 import type { Scheduler } from './scheduler.js';
@@ -21,11 +21,15 @@ export class TaskChanges {
     return result;
   }
 
+  /** A task is on its way into the store. What is claimed for it is claimed behind it. */
+  creating(task: NewTask): void {
+    this.scheduler.wakeFor(task);
+  }
+
   /** A task was accepted. */
   created(task: Task): void {
     this.ctx.metrics.taskCreated(task.spec.type);
     if (isTerminal(task.state)) this.ended(task);
-    else this.scheduler.wakeFor(task);
   }
 
   /** Tasks were dropped in bulk. */

@@ -34,7 +34,10 @@ export class TaskService implements TasksApi {
     if (this.stopping) throw new HubError('HUB_STOPPING', 'the hub is stopping and takes no new tasks');
     const { id = randomUUID(), ...rest } = request;
     const task = { ...rest, id, digest: digestOf(request), createMs: this.ctx.clock.now() };
-    const stored = await this.ctx.store.tasks.create(task, this.ctx.limits);
+    const storing = this.ctx.store.tasks.create(task, this.ctx.limits);
+    // The claim of an agent that is free stands behind it in the same commit.
+    this.parts.changes.creating(task);
+    const stored = await storing;
     if (stored.created) this.parts.changes.created(stored.task);
     return stored.task;
   }
@@ -66,6 +69,7 @@ export class TaskService implements TasksApi {
     if (task.agent === undefined) return this.poolReason(task);
     const session = this.parts.sessions.get(task.agent);
     if (!session) return 'AGENT_OFFLINE';
+    if (session.heldAttempt(task.id) !== undefined) return '';
     if (session.holdsLane(task.lane)) return 'LANE_BUSY';
     return task.after.length > 0 ? 'WAITING_FOR_TASKS' : '';
   }
