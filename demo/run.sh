@@ -80,7 +80,7 @@ stop() { # pid
 }
 
 clean_up() {
-  local code=$?
+  local code=$? sockets
   trap - EXIT INT TERM
   stop "$git_pid"
   if [ "$code" != 0 ] && [ -s "$demo_home/hub.log" ]; then
@@ -97,6 +97,9 @@ clean_up() {
   if [ -n "$hub_pid" ]; then
     vm-agent destroy "$agent" --force >/dev/null 2>&1 || true
     stop "$hub_pid"
+    # The hub keeps the directory of its sockets for its machines; these are gone.
+    sockets=$(sed -n 's|^ *agents *unix:\(/.*/vm-agent-[0-9]*/[0-9a-f]*\)/door/hub.sock$|\1|p' "$demo_home/hub.log" | tail -n 1)
+    [ -z "$sockets" ] || rm -rf "$sockets"
   fi
   rm -rf "$demo_home"
   exit "$code"

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CommandResult, type RunningCommand, runCommand, startCommand } from './e2e/command.js';
 import { ROOT } from './e2e/hub-process.js';
-import { expectNothingLeft } from './e2e/leftovers.js';
+import { expectNothingLeft, removeSockets } from './e2e/leftovers.js';
 import type { Network } from './e2e/network.js';
 import { type CodeBlock, codeBlocks, type Edit, edited } from './seed-document.js';
 
@@ -155,6 +155,7 @@ export class SeedRunner {
       await Promise.all([this.#hub?.ended(30_000), this.#git?.ended()]);
       await expectNothingLeft(this.directory);
     } finally {
+      await removeSockets(this.#hub?.stdout ?? '');
       await rm(this.directory, { recursive: true, force: true });
     }
   }

@@ -13,7 +13,7 @@ import {
 } from './command.js';
 import { freePorts } from './free-ports.js';
 import { at, list } from './json-path.js';
-import { expectNothingLeft } from './leftovers.js';
+import { expectNothingLeft, removeSockets } from './leftovers.js';
 
 /** The root of this repository. */
 export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -175,6 +175,7 @@ export class HubProcess {
       await expectNothingLeft(this.home);
     } finally {
       this.command.child.kill('SIGKILL');
+      await removeSockets(this.output);
       await rm(this.home, { recursive: true, force: true });
     }
   }

@@ -1,4 +1,5 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Processes whose command line, environment or mounts name this path. */
@@ -38,4 +39,10 @@ export async function expectNothingLeft(home: string): Promise<void> {
     if (Date.now() > deadline) throw new Error(`left behind by the hub of ${home}:\n${left.join('\n')}`);
     await sleep(50);
   }
+}
+
+/** Removes the directory of a hub's sockets, which the hub keeps for its machines. `output` is what the hub printed. */
+export async function removeSockets(output: string): Promise<void> {
+  const [, door] = /^ *agents +unix:(\/.+\/vm-agent-\d+\/[0-9a-f]{12}\/door)\/hub\.sock$/m.exec(output) ?? [];
+  if (door !== undefined) await rm(dirname(door), { recursive: true, force: true });
 }
