@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KeyedMutex } from '../../src/base/keyed-mutex.js';
@@ -36,10 +36,11 @@ export class Cluster {
 
   static async start(options: ChaosOptions): Promise<Cluster> {
     const dir = await mkdtemp(join(OUTSIDE, 'vm-agent-chaos-'));
-    await mkdir(join(dir, 'hub', 'data'), { recursive: true });
-    await mkdir(join(dir, 'marks'));
+    for (const name of ['hub', 'marks', 'disk']) await mkdir(join(dir, name));
     const [doorPort = 0] = await freePorts(1);
-    const ownDisk = options.diskFulls > 0 && (await mountDisk(join(dir, 'hub', 'data')));
+    const ownDisk = options.diskFulls > 0 && (await mountDisk(join(dir, 'disk')));
+    // Not below the home: every machine of this host has this mount in its view.
+    if (ownDisk) await symlink(join(dir, 'disk'), join(dir, 'hub', 'data'));
     const env = { VM_AGENT_DOOR: `127.0.0.1:${doorPort}` };
     const hub = await HubProcess.start({ home: join(dir, 'hub'), env });
     const cluster = new Cluster(dir, hub, doorPort, ownDisk);
@@ -127,16 +128,21 @@ export class Cluster {
     for (const agent of this.agents) agent.signal('SIGCONT');
     await Promise.allSettled(this.agents.map((agent) => agent.close()));
     try {
-      await Promise.allSettled(
-        this.machines.map((name) => this.admin('DELETE', `/agents/${name}?force=true`)),
-      );
+      for (const name of this.machines) await this.destroy(name);
       await this.hub.stop().catch(() => undefined);
-      if (this.ownDisk) await runCommand('umount', [join(this.hub.home, 'data')]);
+      if (this.ownDisk) await runCommand('umount', [join(this.dir, 'disk')]);
       await this.hub.close();
     } finally {
       for (const pid of await processesNaming(this.dir)) kill(pid);
       await rm(this.dir, { recursive: true, force: true });
     }
+  }
+
+  /** A machine that the hub cannot destroy is one more thing left behind, and fails the run. */
+  private async destroy(name: string): Promise<void> {
+    const answer = await this.admin('DELETE', `/agents/${name}?force=true`);
+    if (answer.status !== 200)
+      throw new Error(`${name} cannot be destroyed: ${answer.status} ${answer.text}`);
   }
 
   private agent(index: number): AgentProcess {

@@ -163,6 +163,7 @@ export function viewOf(task: Task): TaskView {
     endTime: task.endTime === undefined ? '' : `${task.endTime.seconds}.${task.endTime.nanos}`,
     bytes: { STDOUT: outcome?.stdoutBytes ?? 0, STDERR: outcome?.stderrBytes ?? 0 },
     lostBytes: outcome?.lostBytes ?? 0,
+    attempts: Object.fromEntries(task.attempts.map(({ number, state }) => [number, stateOf(state)])),
   };
 }
 

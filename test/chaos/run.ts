@@ -36,6 +36,11 @@ export async function runChaos(options: ChaosOptions, log: (line: string) => voi
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
   const cluster = await Cluster.start(options);
+  const closing = async () => {
+    stopping.abort();
+    await cluster.close();
+  };
+  let report: ChaosReport;
   try {
     const history = new History();
     const observer = await Observer.start(cluster, history);
@@ -54,7 +59,7 @@ export async function runChaos(options: ChaosOptions, log: (line: string) => voi
     await cluster.killHub(0);
     await observer.finish([...load.ids.values()]);
     const lostReasons = ['RESTORED', ...(options.survival ? [] : ['AGENT_CRASHED'])];
-    return {
+    report = {
       options,
       violations: check(history, { lostReasons }),
       seconds: Math.round((performance.now() - startMs) / 1000),
@@ -66,10 +71,15 @@ export async function runChaos(options: ChaosOptions, log: (line: string) => voi
       evidence: history.length,
       history,
     };
-  } finally {
-    stopping.abort();
-    await cluster.close();
+  } catch (err) {
+    await closing().catch((error: unknown) => log(String(error)));
+    throw err;
   }
+  const left = await closing().then(
+    () => [],
+    (err: unknown) => [{ rule: 'leftovers', task: '', what: String(err) }],
+  );
+  return { ...report, violations: [...report.violations, ...left] };
 }
 
 /** Reads tasks all the time, the ended ones too: what was shown must stay true. */

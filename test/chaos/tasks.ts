@@ -57,21 +57,13 @@ function taskOf(random: Random, n: number, agents: readonly string[], marks: str
   const agent = random.pick(agents);
   const bursts = random.int(1, 4);
   const most = Math.max(plan.lines.STDOUT, plan.lines.STDERR, 1);
-  const env = {
-    CHAOS_TASK: plan.name,
-    CHAOS_AGENT: agent,
-    CHAOS_MARKS: marks,
-    CHAOS_CHILD: random.pick(['', '', '', '', 'beside', 'apart']),
-    CHAOS_TRAP: random.chance(0.1) ? '' : 'exit 143',
-    CHAOS_OUT: `${plan.lines.STDOUT}`,
-    CHAOS_ERR: `${plan.lines.STDERR}`,
-    CHAOS_BURST: `${Math.ceil(most / bursts)}`,
-    CHAOS_REST: `0.${random.pick(['0', '05', '1', '2', '4', '9'])}`,
-    CHAOS_FAIL_UNTIL: `${plan.failUntil}`,
-    CHAOS_EXIT: `${plan.exitCode}`,
+  const pace = {
+    burst: Math.ceil(most / bursts),
+    rest: `0.${random.pick(['0', '05', '1', '2', '4', '9'])}`,
+    child: random.pick(['', '', '', '', 'beside', 'apart'] as const),
+    stubborn: random.chance(0.1),
   };
   const lane = random.pick(['default', 'default', 'side', `own-${n % 7}`]);
-  const retry = plan.maxAttempts > 1 ? { retry: { maxAttempts: plan.maxAttempts } } : {};
   const wrong = random.chance(0.02) ? random.pick(['agent', 'conflict'] as const) : undefined;
   const ownId = wrong === 'conflict' || random.chance(0.5);
   return {
@@ -82,8 +74,42 @@ function taskOf(random: Random, n: number, agents: readonly string[], marks: str
     cancelAfterMs: random.chance(0.06) ? random.int(0, 3000) : undefined,
     force: random.chance(0.5),
     wrong,
-    body: { type: 'exec', command: SCRIPT, env, lane, timeout: 600_000, ...retry },
+    body: { ...bodyOf(plan, { agent, marks, ...pace }), lane },
   };
+}
+
+/** How a task goes about its plan. */
+export interface Pace {
+  readonly agent: string;
+  /** Directory of the markers. */
+  readonly marks: string;
+  /** Lines of each stream between two rests. */
+  readonly burst: number;
+  /** Seconds of a rest. */
+  readonly rest: string;
+  /** A process that it leaves in the background: in its group, or in a session of its own. */
+  readonly child?: '' | 'beside' | 'apart';
+  /** Whether it does not hear SIGTERM. */
+  readonly stubborn?: boolean;
+}
+
+/** The request that makes a task do what its plan says. */
+export function bodyOf(plan: TaskPlan, pace: Pace): Readonly<Record<string, unknown>> {
+  const env = {
+    CHAOS_TASK: plan.name,
+    CHAOS_AGENT: pace.agent,
+    CHAOS_MARKS: pace.marks,
+    CHAOS_CHILD: pace.child ?? '',
+    CHAOS_TRAP: pace.stubborn ? '' : 'exit 143',
+    CHAOS_OUT: `${plan.lines.STDOUT}`,
+    CHAOS_ERR: `${plan.lines.STDERR}`,
+    CHAOS_BURST: `${pace.burst}`,
+    CHAOS_REST: pace.rest,
+    CHAOS_FAIL_UNTIL: `${plan.failUntil}`,
+    CHAOS_EXIT: `${plan.exitCode}`,
+  };
+  const retry = plan.maxAttempts > 1 ? { retry: { maxAttempts: plan.maxAttempts } } : {};
+  return { type: 'exec', command: SCRIPT, env, timeout: 600_000, ...retry };
 }
 
 function planOf(random: Random, n: number): TaskPlan {

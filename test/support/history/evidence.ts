@@ -24,6 +24,8 @@ export interface TaskView {
   readonly endTime: string;
   readonly bytes: Readonly<Record<OutputStream, number>>;
   readonly lostBytes: number;
+  /** States of its attempts by number, where the read told them. */
+  readonly attempts?: Readonly<Record<number, TaskState>>;
 }
 
 /** A run of bytes of one stream, or of bytes that are declared missing. */

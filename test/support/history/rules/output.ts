@@ -33,7 +33,7 @@ function streamProblems(found: TaskCase, attempt: number, stream: OutputStream):
 
 /** Whether this attempt is known to have ended by itself: an earlier run that failed, or the last one. */
 function whole({ last, markers, cancelled }: TaskCase, attempt: number): boolean {
-  if (!last || !markers.includes(attempt)) return false;
+  if (!last || !markers.includes(attempt) || last.attempts?.[attempt] === 'LOST') return false;
   const ended = last.state === 'SUCCEEDED' || last.state === 'FAILED';
   return (ended || attempt < Math.max(...markers)) && !cancelled;
 }

@@ -11,7 +11,8 @@ export const runs: Rule = (found, judgement) => {
     problems.push(`it ran ${markers.length} times and may run ${plan.maxAttempts} times`);
   const newest = Math.max(0, ...markers);
   for (const attempt of markers) {
-    if (attempt < newest && exitOf(plan, attempt) === 0)
+    const lost = last?.attempts?.[attempt] === 'LOST';
+    if (attempt < newest && exitOf(plan, attempt) === 0 && !lost)
       problems.push(`attempt ${attempt} did not fail, and attempt ${newest} ran`);
   }
   if (last) problems.push(...untrue(found, last, judgement.lostReasons));
@@ -29,7 +30,7 @@ function untrue(found: TaskCase, last: TaskView, lostReasons: readonly string[])
     case 'FAILED': {
       const right = markers.includes(attempt) && exitCode === exitOf(plan, attempt);
       const named = state === (exitCode === 0 ? 'SUCCEEDED' : 'FAILED');
-      const retried = state === 'SUCCEEDED' || markers.length === plan.maxAttempts || cancelled;
+      const retried = state === 'SUCCEEDED' || failedRuns(found, last) === plan.maxAttempts || cancelled;
       if (right && named && retried) return [];
       return [`it is ${said}; what ran: attempts ${markers.join(', ') || 'none'} of ${plan.maxAttempts}`];
     }
@@ -42,6 +43,12 @@ function untrue(found: TaskCase, last: TaskView, lostReasons: readonly string[])
     default:
       return [];
   }
+}
+
+/** Attempts that count against the retries: they ran and failed, or were given up. */
+function failedRuns({ markers }: TaskCase, { attempts = {} }: TaskView): number {
+  const lost = Object.entries(attempts).filter(([, state]) => state === 'LOST');
+  return new Set([...markers, ...lost.map(([number]) => Number(number))]).size;
 }
 
 function doubled(numbers: readonly number[]): readonly number[] {
