@@ -113,11 +113,15 @@ export class TaskService implements TasksApi {
   }
 }
 
-/** Tells a repeated request from another one with the same id or key: everything the caller decided counts. */
+/**
+ * Tells a repeated request from another one with the same id or key: what is to be done counts, and under a key
+ * the id too, so that one key never stands for two ids.
+ */
 function digestOf(request: TaskRequest): string {
-  const { creator: _, idempotencyKey: __, ...content } = request;
+  const { creator: _, idempotencyKey, id, ...content } = request;
+  const identity = idempotencyKey === undefined ? {} : { id };
   return createHash('sha256')
-    .update(JSON.stringify(sorted(content)))
+    .update(JSON.stringify(sorted({ ...content, ...identity })))
     .digest('hex');
 }
 

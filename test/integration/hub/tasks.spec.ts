@@ -30,6 +30,10 @@ describe('tasks of a hub', () => {
     expect(await reasonOf(other)).to.equal('TASK_CONFLICT');
     const keyed = await harness.post('a', { idempotencyKey: 'k' });
     expect((await harness.post('a', { idempotencyKey: 'k' })).id).to.equal(keyed.id);
+    expect((await harness.post('a', { id: keyed.id })).sequence, 'its id, given later').to.equal(
+      keyed.sequence,
+    );
+    expect(await reasonOf(harness.post('a', { idempotencyKey: 'k', id: 'x' }))).to.equal('TASK_CONFLICT');
     expect((await harness.hub.agents.get('a')).record.counters.tasksReceived).to.equal(2);
   });
 
