@@ -1,11 +1,14 @@
 import { join } from 'node:path';
+import { isErrno } from '../base/errno.js';
 import { createJsonLogger, type LevelSwitch, type Logger } from '../base/logger.js';
 import { formatAddress } from '../config/address.js';
 import { type ConfigSources, type HubConfig, loadHubConfig } from '../config/hub-config.js';
 import { HubError } from '../model/hub-error.js';
+import type { Recovery } from '../store/sqlite/recover-database.js';
 import { makeHome } from './home-dirs.js';
 import { createHub, type RunningHub } from './hub.js';
 import { LogFile } from './log-file.js';
+import { recoveryText } from './recovery-text.js';
 
 /** Exit code for settings that cannot be used (sysexits EX_CONFIG). */
 const EXIT_CONFIG = 78;
@@ -14,10 +17,10 @@ const EXIT_CONFIG = 78;
  * Runs the hub in the foreground until SIGTERM or SIGINT; a second signal ends it at once. Answers the exit code:
  * 0, 78 for bad settings, else that of the error's reason.
  */
-export async function runHub(sources: ConfigSources): Promise<number> {
+export async function runHub(sources: HubSources): Promise<number> {
   try {
     const config = loadHubConfig(sources);
-    return await serve(config, sources.env);
+    return await serve(config, sources).catch((err: unknown) => Promise.reject(homeError(config, err)));
   } catch (err) {
     const error = HubError.from(err);
     process.stderr.write(`error: ${error.message}\n`);
@@ -26,13 +29,34 @@ export async function runHub(sources: ConfigSources): Promise<number> {
   }
 }
 
-async function serve(config: HubConfig, env: NodeJS.ProcessEnv): Promise<number> {
+/** What the hub is started with. */
+export interface HubSources extends ConfigSources {
+  /** Replace a damaged database by what can be read of it, before anything else. Default false. */
+  readonly recover?: boolean;
+}
+
+/** A home that cannot be used is said to be so; other errors pass. */
+function homeError({ home }: HubConfig, err: unknown): unknown {
+  if (isErrno(err, 'ENOSPC', 'EDQUOT'))
+    return new HubError('DISK_FULL', `the home ${home.root} has no room: ${err.message}`, { cause: err });
+  if (!isErrno(err, 'EROFS', 'EACCES', 'EPERM', 'EIO', 'ENOTDIR', 'EMFILE', 'ENFILE')) return err;
+  const message = `the home ${home.root} cannot be used: ${err.message}; it must be writable for this user`;
+  return new HubError('STORE_FAILED', message, { cause: err });
+}
+
+async function serve(config: HubConfig, { env, recover }: HubSources): Promise<number> {
   await makeHome(config.home);
   const files = openLogFiles(config);
   const levels: LevelSwitch = { level: config.logLevel };
   const log = createJsonLogger((line) => files.write(line), levels).with({ component: 'hub' });
   try {
-    const hub = await createHub({ config, env, log, levels });
+    const hub = await createHub({
+      config,
+      env,
+      log,
+      levels,
+      ...(recover ? { recovered: (report: Recovery) => files.print(recoveryText(report)) } : {}),
+    });
     announce(config, hub, (text) => files.print(text));
     await untilSignal(log);
     await hub.close();

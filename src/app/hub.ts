@@ -16,6 +16,7 @@ import { BridgePass } from '../security/bridge-pass.js';
 import { CallerRule } from '../security/caller-rule.js';
 import { ensureTokenFile } from '../security/token-file.js';
 import { SegmentOutputLog } from '../store/output/segment-output-log.js';
+import { type Recovery, recoverDatabase } from '../store/sqlite/recover-database.js';
 import { SqliteStore } from '../store/sqlite/sqlite-store.js';
 import type { MachineEvents } from '../vm/machine-events.js';
 import { createLocalProvider } from '../vm/providers/local/local-provider.js';
@@ -33,6 +34,8 @@ export interface HubSetup {
   readonly levels: LevelSwitch;
   /** Limits that differ from the defaults. */
   readonly limits?: Partial<HubLimits>;
+  /** Given when a damaged database is to be recovered first; told what was done. */
+  readonly recovered?: (report: Recovery) => void;
 }
 
 /** A hub that serves. */
@@ -97,7 +100,8 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   return { grpc, http: http.http, dashboard: http.dashboard, door: doorAddress };
 }
 
-async function openStorage({ config, log, limits }: HubSetup, parts: Disposer) {
+async function openStorage({ config, log, limits, recovered }: HubSetup, parts: Disposer) {
+  if (recovered) recovered(await recoverDatabase(config.home.database, systemClock.now()));
   const store = parts.use(new SqliteStore({ path: config.home.database, log }));
   await store.open();
   const output = parts.use(

@@ -19,7 +19,10 @@ export class Database {
   writes = 0;
   private readonly statements = new Map<string, SqliteStatement>();
 
-  private constructor(private readonly connection: SqliteConnection) {}
+  private constructor(
+    private readonly connection: SqliteConnection,
+    private readonly mayWrite = true,
+  ) {}
 
   /** Opens or creates the file, which only its owner can read. Every commit is durable. */
   static async open(path: string): Promise<Database> {
@@ -31,6 +34,19 @@ export class Database {
     } catch (err) {
       db.close();
       throw err;
+    }
+    return db;
+  }
+
+  /** Opens a file that is damaged, to read what can be read. Nothing of it is changed. */
+  static async openDamaged(path: string): Promise<Database> {
+    const db = new Database(await openConnection(path), false);
+    for (const pragma of ['wal_autocheckpoint = 0', 'query_only = 1', 'writable_schema = 1']) {
+      try {
+        db.exec(`PRAGMA ${pragma}`);
+      } catch {
+        // Each helps by itself, and none of them is needed.
+      }
     }
     return db;
   }
@@ -57,7 +73,13 @@ export class Database {
     return changes;
   }
 
+  /** Copies the write-ahead log into the database and empties it, which is how the next one knows of a clean end. */
   close(): void {
+    try {
+      if (this.mayWrite) this.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch {
+      // The log stays and is read when the database is opened again.
+    }
     this.statements.clear();
     this.connection.close();
   }

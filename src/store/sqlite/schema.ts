@@ -118,14 +118,19 @@ export const MIGRATIONS: readonly string[] = [
  * @throws HubError SCHEMA_TOO_NEW when a newer hub wrote the database.
  */
 export function migrate(db: Database, migrations: readonly string[] = MIGRATIONS): void {
-  const version = db.get<{ user_version: number }>('PRAGMA user_version')?.user_version ?? 0;
-  if (version > migrations.length) {
-    const message = `the database has schema ${version}; this hub knows up to ${migrations.length}: use a newer hub`;
-    throw new HubError('SCHEMA_TOO_NEW', message, { metadata: { schema: String(version) } });
-  }
+  const version = checkVersion(db, migrations);
   migrations.slice(version).forEach((step, i) => {
     apply(db, step, version + i + 1);
   });
+}
+
+/** Answers the version of the schema; 0 for a new file. @throws HubError SCHEMA_TOO_NEW. */
+export function checkVersion(db: Database, migrations: readonly string[] = MIGRATIONS): number {
+  const version = db.get<{ user_version: number }>('PRAGMA user_version')?.user_version ?? 0;
+  if (version <= migrations.length) return version;
+  const message = `the database has schema ${version}; this hub knows up to ${migrations.length}: use a newer hub`;
+  const metadata = { schema: String(version), known: String(migrations.length) };
+  throw new HubError('SCHEMA_TOO_NEW', message, { metadata });
 }
 
 function apply(db: Database, step: string, version: number): void {

@@ -2,6 +2,7 @@ import { messageOf } from '../../base/errno.js';
 import { HubError } from '../../model/hub-error.js';
 
 /** Primary result codes of SQLite (sqlite.org/rescode.html) that say that the file, not the statement, is at fault. */
+const ERROR = 1;
 const BUSY = 5;
 const LOCKED = 6;
 const NOMEM = 7;
@@ -38,7 +39,26 @@ export function storeFailed(what: string, cause: unknown): HubError {
   return new HubError('STORE_FAILED', `${what} cannot be used now: ${messageOf(cause)}`, { cause });
 }
 
+/** Whether SQLite could not make sense of a statement of ours, which only a damaged schema explains. */
+export function isStatementError(err: unknown): boolean {
+  return resultCode(err) === ERROR;
+}
+
+/** Some errors carry no number, only its text (sqlite3_errstr). */
+const TEXTS: readonly (readonly [string, number])[] = [
+  ['database disk image is malformed', CORRUPT],
+  ['file is not a database', NOTADB],
+  ['malformed database schema', CORRUPT],
+  ['database or disk is full', FULL],
+  ['disk I/O error', IOERR],
+  ['attempt to write a readonly database', READONLY],
+  ['unable to open database file', CANTOPEN],
+  ['database is locked', BUSY],
+  ['out of memory', NOMEM],
+];
+
 function resultCode(err: unknown): number | undefined {
-  if (!(err instanceof Error) || !('errcode' in err) || typeof err.errcode !== 'number') return undefined;
-  return err.errcode & 0xff;
+  if (!(err instanceof Error) || !('code' in err) || err.code !== 'ERR_SQLITE_ERROR') return undefined;
+  if ('errcode' in err && typeof err.errcode === 'number') return err.errcode & 0xff;
+  return TEXTS.find(([text]) => err.message.includes(text))?.[1] ?? ERROR;
 }

@@ -1,6 +1,7 @@
 import type { TaskState } from '../../model/task.js';
 import type { Database } from './database.js';
 import type { BatchMember } from './group-commit.js';
+import { damagedRecord } from './sealed-json.js';
 
 /** Tasks of one owner that have not ended. */
 export interface OwnerCounts {
@@ -31,10 +32,11 @@ export class TaskCounters implements BatchMember {
   private dead = 0;
   private changes: Change[] = [];
 
-  /** Counts what is stored. */
+  /** Counts what is stored. @throws HubError STORE_CORRUPT when a state is none. */
   load(db: Database): void {
     const sql = 'SELECT owner, state, count(*) AS n FROM tasks WHERE phase < 2 GROUP BY owner, state';
     for (const { owner, state, n } of db.all<{ owner: string; state: TaskState; n: number }>(sql)) {
+      if (!COUNTER_OF[state]) throw damagedRecord();
       this.add(owner, state, n);
     }
     this.change('', 'dead', db.get<{ n: number }>('SELECT count(*) AS n FROM tasks WHERE dead = 1')?.n ?? 0);

@@ -37,8 +37,9 @@ export interface TaskRow {
 
 /** What changes in the life of a task, kept as JSON. */
 interface Details {
-  /** As the column, which has no checksum. */
+  /** As the columns, which have no checksum. */
   readonly state?: TaskState;
+  readonly owner?: string;
   readonly attempt: number;
   readonly failedRuns: number;
   readonly cancelRequested: boolean;
@@ -57,8 +58,9 @@ export const TASK_COLUMNS = 'sequence, owner, state, unmet, spec, details';
 /** Makes a task from its row. */
 export function fromRow(row: TaskRow): StoredTask {
   const spec = unsealed<NewTask>(row.spec);
-  const { run, state: sealedState = row.state, ...details } = unsealed<Details>(row.details);
-  if (sealedState !== row.state) throw damagedRecord();
+  const columns = { state: row.state, owner: row.owner };
+  const { run, state: sealedState, owner, ...details } = { ...columns, ...unsealed<Details>(row.details) };
+  if (sealedState !== row.state || owner !== row.owner) throw damagedRecord();
   const agent = row.owner === POOL ? {} : { agent: row.owner };
   const { sequence, state, unmet } = row;
   const task: Task = { ...spec, ...agent, ...details, sequence, state, pooled: spec.agent === undefined };
@@ -82,6 +84,7 @@ export function detailsOf({ task, run }: StoredTask): string {
   } = task;
   const details: Details = {
     state,
+    owner: ownerOf(task),
     attempt,
     failedRuns,
     cancelRequested,
@@ -130,4 +133,19 @@ export function currentAttempt({ task, run }: StoredTask): Attempt | undefined {
 /** The same set of capabilities always has the same key. */
 export function capabilityKey(capabilities: readonly string[]): string {
   return JSON.stringify([...new Set(capabilities)].sort());
+}
+
+/** A row with columns that say again what its sealed texts say. */
+export interface DoubtfulTaskRow extends TaskRow {
+  readonly id: string;
+  readonly lane: string;
+  readonly phase: number;
+}
+
+/** The task of a row, if its columns are what they were. @throws HubError STORE_CORRUPT. */
+export function fromDoubtfulRow(row: DoubtfulTaskRow): Task {
+  const { task } = fromRow(row);
+  if (task.id !== row.id || task.lane !== row.lane || phaseOf(task.state) !== row.phase)
+    throw damagedRecord();
+  return task;
 }

@@ -79,7 +79,7 @@ export class TaskTable {
       owner === POOL ? capabilityKey(task.requiredCapabilities) : '',
       task.ttlMs === undefined ? null : Math.ceil(task.createMs + task.ttlMs),
       spec,
-      sealed({ ...fresh, state: 'QUEUED' }),
+      sealed({ ...fresh, state: 'QUEUED', owner }),
     );
     this.db.writes++;
     const sequence = row?.sequence ?? 0;
