@@ -47,6 +47,29 @@ describe('tasks of a hub', () => {
     expect(await reasonOf(harness.post('a', { lane: '1' }))).to.equal('QUEUE_FULL');
   });
 
+  it('says why a task waits, and nothing of one that its agent gets at once', async () => {
+    const agent = await ScriptedAgent.join(harness.hub, 'a');
+    const first = await harness.post('a');
+    expect(harness.hub.tasks.queuedReason(first)).to.equal('');
+    expect((await agent.assignment()).task).to.equal(first.id);
+    expect(harness.hub.tasks.queuedReason(first)).to.equal('');
+    const stuck = { ...first, id: 'another' };
+    expect(harness.hub.tasks.queuedReason(stuck)).to.equal('LANE_BUSY');
+  });
+
+  it('fills all places of an agent, also while most are taken', async () => {
+    await harness.close();
+    harness = await HubHarness.start({ slots: 4 });
+    const agent = await ScriptedAgent.join(harness.hub, 'a');
+    const posted = [];
+    for (const lane of ['1', '2', '3', '4', '5']) posted.push((await harness.post('a', { lane })).id);
+    const works = [];
+    for (let n = 0; n < 4; n++) works.push(await agent.assignment());
+    expect(works.map(({ task }) => task)).to.deep.equal(posted.slice(0, 4));
+    for (const work of works) agent.run(work);
+    expect((await agent.assignment()).task).to.equal(posted[4]);
+  });
+
   it('stops a lane behind a failure, and only that lane', async () => {
     const agent = await ScriptedAgent.join(harness.hub, 'a');
     const first = await harness.post('a', { onFailure: 'STOP' });

@@ -68,6 +68,28 @@ describe('GroupCommit', () => {
     expect(counter.commits).to.equal(3);
   });
 
+  it('gathers calls of several turns under load, and of one turn only without', async () => {
+    const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+    let next = 1;
+    const commitsOfTwoTurns = async (callsBefore: number) => {
+      await Promise.all(Array.from({ length: callsBefore }, () => insert(next++)));
+      const before = counter.commits;
+      const first = insert(next++);
+      await turn();
+      await Promise.all([first, insert(next++)]);
+      return counter.commits - before;
+    };
+    // Slow commits, so that there is time to gather in.
+    counter.onFlush = () => {
+      for (const end = performance.now() + 2; performance.now() < end; );
+    };
+    expect(await commitsOfTwoTurns(1)).to.equal(2);
+    const under = [];
+    // A computer that is busy itself may use up the time once.
+    for (let n = 0; n < 10; n++) under.push(await commitsOfTwoTurns(8));
+    expect(under).to.include(1);
+  });
+
   it('undoes all of a call that fails after it wrote, and nothing else', async () => {
     const fails = commits.write(() => {
       counter.value += 100;
