@@ -215,9 +215,10 @@ export class AttemptRunner {
     outbox.report(await journal.record(fact));
   }
 
+  /** The output goes last: who waits until the hub was told everything looks again then. */
   private forgetRecords(id: AttemptId): void {
-    this.options.output.remove(id);
     runDetached(this.options.log, 'forget', () => this.options.journal.forget(id));
+    this.options.output.remove(id);
   }
 }
 

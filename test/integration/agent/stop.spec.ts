@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { PROCESS_GROUP } from '../../../src/agent/kill-scope.js';
 import { AgentHarness, bestScope } from '../../support/agent-harness.js';
@@ -127,6 +128,15 @@ describe('agent: ending tasks', () => {
       await harness.stopAgent();
       expect(hub.reportsOf('a').at(-1)?.outcome).to.include({ reason: 'AGENT_STOPPED', killed: true });
       expect(hub.frames.at(-1)?.type).to.equal('goodbye');
+    });
+
+    it('leaves as soon as the hub has no use for the last thing that it was to be told', async () => {
+      const { hub } = harness;
+      hub.ackReports = false;
+      await hub.exec('a', 'true');
+      const stopped = harness.stopAgent().then(() => 'gone');
+      hub.send({ type: 'forget', task: 'a', attempt: 1 });
+      expect(await Promise.race([stopped, sleep(1500, 'waits')])).to.equal('gone');
     });
 
     it('freezes tasks for a snapshot and lets them go on', async () => {
