@@ -145,6 +145,12 @@ export class HubProcess {
     return readFile(join(this.home, 'logs', name), 'utf8');
   }
 
+  /** Whether the hub is not running. */
+  get gone(): boolean {
+    const { exitCode, signalCode } = this.command.child;
+    return exitCode !== null || signalCode !== null;
+  }
+
   /** Ends the hub as a loss of power would. Its agents live on. */
   async crash(): Promise<void> {
     this.command.child.kill('SIGKILL');
@@ -168,7 +174,7 @@ export class HubProcess {
   /** Destroys all agents, ends the hub, removes its home, and fails when something is left. */
   async close(): Promise<void> {
     try {
-      if (this.command.child.exitCode === null && this.command.child.signalCode === null) {
+      if (!this.gone) {
         await this.destroyAgents();
         await this.stop();
       }
