@@ -50,23 +50,25 @@ async function build(): Promise<void> {
   }
   await mkdir(WORK, { recursive: true });
   await cp(SOURCE, WORK, { recursive: true });
+  await copyProtos();
   const buf = join(ROOT, 'node_modules', '.bin', 'buf');
-  await run(buf, [
-    'generate',
-    join(ROOT, 'proto'),
-    '--path',
-    join(ROOT, 'proto', 'vmagent'),
-    '--template',
-    'buf.gen.yaml',
-  ]);
+  await run(buf, ['generate', 'proto', '--path', 'proto/vmagent', '--template', 'buf.gen.yaml']);
   await run('go', ['build', '-o', GATEWAY, '.']);
+}
+
+/** Our protos, and those of google.api, which are not in the repository. */
+async function copyProtos(): Promise<void> {
+  const google = join(ROOT, 'node_modules', '@grpc', 'grpc-js-xds', 'deps', 'googleapis', 'google', 'api');
+  const to = join(WORK, 'proto', 'google', 'api');
+  await cp(join(ROOT, 'proto', 'vmagent'), join(WORK, 'proto', 'vmagent'), { recursive: true });
+  for (const name of ['annotations.proto', 'http.proto']) await cp(join(google, name), join(to, name));
 }
 
 async function run(file: string, args: readonly string[]): Promise<void> {
   await mkdir(WORK, { recursive: true });
   const env = { ...process.env, GOBIN: BIN, GOFLAGS: '-mod=mod', PATH: `${BIN}:${process.env.PATH}` };
   const { exitCode, stderr } = await runCommand(file, args, { env, cwd: WORK, timeoutMs: BUILD_MS });
-  if (exitCode !== 0) throw new Error(`${file} ${args[0]} ended with ${exitCode}: ${stderr}`);
+  if (exitCode !== 0) throw new Error(`${file} ${args[0]} ended with ${exitCode}: ${stderr.slice(0, 500)}`);
 }
 
 async function isThere(path: string): Promise<boolean> {
