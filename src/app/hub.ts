@@ -23,7 +23,7 @@ import { createLocalProvider } from '../vm/providers/local/local-provider.js';
 import { VmManager } from '../vm/vm-manager.js';
 import { lockHome } from './home-dirs.js';
 import { openHttpDoors } from './http-doors.js';
-import { makePrivateDir, makeRuntimeDir } from './runtime-dir.js';
+import { makePrivateDir, makeRuntimeDir, removeRuntimeDir } from './runtime-dir.js';
 import { packageVersion } from './version.js';
 
 /** What a hub is made of. */
@@ -81,6 +81,8 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   const doorAddress =
     config.door || `unix:${join(await makePrivateDir(join(runtimeDir, 'door')), 'hub.sock')}`;
   const { hub, vm } = createCore(setup, ctx, store, doorAddress);
+  // Machines that run see the directory of the door: it must stay the same one for them.
+  parts.defer(() => (vm.list().length === 0 ? removeRuntimeDir(runtimeDir) : undefined));
   const pass = new BridgePass();
   const rule = new CallerRule({ adminToken: token, ownUid: ownUid() });
   const observe = ({ path, code }: FinishedCall) => ctx.metrics.callEnded(path.slice(1), code);
@@ -89,12 +91,12 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   parts.defer(() => hub.close());
   await hub.start();
   await door.listen(doorAddress);
-  const grpc = { ...config.grpc, port: await operators.listen(formatAddress(config.grpc)) };
-  const backend = `unix:${join(runtimeDir, 'bridge.sock')}`;
-  await operators.listen(backend);
   parts.use(vm);
   await vm.recover();
   await hub.recover();
+  const grpc = { ...config.grpc, port: await operators.listen(formatAddress(config.grpc)) };
+  const backend = `unix:${join(runtimeDir, 'bridge.sock')}`;
+  await operators.listen(backend);
   const http = await openHttpDoors({ config, backend, pass, rule, log, metrics: () => hub.admin.metrics() });
   parts.use(http);
   return { grpc, http: http.http, dashboard: http.dashboard, door: doorAddress };

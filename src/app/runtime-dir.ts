@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir } from 'node:fs/promises';
+import { lstat, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Longest path of a unix socket; Node.js cuts longer ones silently. */
@@ -23,6 +23,11 @@ export async function makePrivateDir(path: string): Promise<string> {
   const own = process.getuid === undefined || stat.uid === process.getuid();
   if (stat.isDirectory() && own && (stat.mode & 0o077) === 0) return path;
   throw new Error(`${path} must be a directory of this user with mode 0700`);
+}
+
+/** Removes a runtime directory with the sockets of a hub that has ended and has no machines. */
+export function removeRuntimeDir(dir: string): Promise<void> {
+  return rm(dir, { recursive: true, force: true });
 }
 
 async function baseDir(env: NodeJS.ProcessEnv, uid: number): Promise<string> {
