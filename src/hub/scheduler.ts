@@ -1,6 +1,6 @@
 import { deferred } from '../base/deferred.js';
 import { runDetached } from '../base/detached.js';
-import type { Task } from '../model/task.js';
+import { emptyOutcome, type Task } from '../model/task.js';
 import type { AgentSession } from './agent-session.js';
 import type { HubContext } from './context.js';
 import type { Sessions } from './sessions.js';
@@ -109,9 +109,25 @@ export class Scheduler {
       slots: limits.slots,
       nowMs: clock.now(),
     });
-    for (const task of tasks) {
-      session.assign(task);
-      this.watchers.notify(task.id);
+    if (session.closed) await this.giveBack(tasks);
+    else for (const task of tasks) session.assign(task);
+    for (const { id } of tasks) this.watchers.notify(id);
+  }
+
+  /** The session ended while they were claimed for it: nobody has heard of them, so nobody has started them. */
+  private async giveBack(tasks: readonly Task[]): Promise<void> {
+    const { store, clock } = this.ctx;
+    for (const { id, attempt } of tasks) {
+      const options = { nowMs: clock.now() };
+      const { task } = await store.tasks.apply(id, { type: 'requeue', attempt }, options);
+      if (task.state === 'QUEUED' && task.cancelRequested) await this.drop(task);
+      else this.wakeFor(task);
     }
+  }
+
+  private async drop({ id }: Task): Promise<void> {
+    const nowMs = this.ctx.clock.now();
+    const outcome = emptyOutcome('CANCELLED', 'cancelled by a caller before it started');
+    await this.ctx.store.tasks.apply(id, { type: 'cancel', atMs: nowMs, outcome }, { nowMs });
   }
 }

@@ -65,6 +65,8 @@ export class SessionOpener {
     const reports = new ReportIntake(this.ctx, session, this.parts, record.ackedSequence);
     await this.parts.reconciler.settle(session, known);
     await this.welcome(session, reports);
+    // A fence that came meanwhile could not close a session that was not there yet.
+    this.refuseBarred(agentId);
     this.sessions.replace(session);
     await this.parts.reconciler.catchUp(session, reports);
     this.ctx.metrics.sessionOpened();
@@ -85,9 +87,7 @@ export class SessionOpener {
 
   /** Refuses machines that are being stopped or come from the past, and identities that are in use twice. */
   private async admit(agentId: string, hello: Hello): Promise<AgentRecord | undefined> {
-    if (this.sessions.isBarred(agentId)) {
-      throw new HubError('FENCED', 'the machine of this agent is being stopped');
-    }
+    this.refuseBarred(agentId);
     const known = await this.ctx.store.agents.get(agentId);
     if (known && hello.vmGeneration < known.vmGeneration) {
       const message = 'this machine was taken back to the past; its newer self is the agent';
@@ -101,6 +101,11 @@ export class SessionOpener {
       throw err;
     }
     return known;
+  }
+
+  private refuseBarred(agentId: string): void {
+    if (this.sessions.isBarred(agentId))
+      throw new HubError('FENCED', 'the machine of this agent is being stopped');
   }
 
   private async welcome(session: AgentSession, reports: ReportIntake): Promise<void> {
