@@ -36,7 +36,7 @@ while [ $out -lt $CHAOS_OUT ] || [ $err -lt $CHAOS_ERR ]; do
     [ $out -ge $CHAOS_OUT ] || { out=$((out + 1)); echo "$CHAOS_TASK $attempt STDOUT $out"; }
     [ $err -ge $CHAOS_ERR ] || { err=$((err + 1)); echo "$CHAOS_TASK $attempt STDERR $err" >&2; }
   done
-  sleep $CHAOS_REST
+  { sleep $CHAOS_REST; } 2> /dev/null
 done
 [ $attempt -gt $CHAOS_FAIL_UNTIL ] && exit 0
 exit $CHAOS_EXIT
