@@ -23,6 +23,7 @@ export class ReportIntake {
   private readonly acks: AckTracker;
   private acknowledging = false;
   private readonly waits = new Map<string, OutputWait>();
+  private readonly settling = new Map<string, Promise<TaskOutcome>>();
 
   constructor(
     private readonly ctx: HubContext,
@@ -42,10 +43,18 @@ export class ReportIntake {
   async take(report: AttemptReport): Promise<void> {
     if (report.state === 'DISPATCHED' || report.state === 'QUEUED') return;
     const stored = this.acks.begin(report.sequence);
-    if (this.session.heldAttempt(report.task) === report.attempt) await this.store(report);
-    else await this.takeLate(report);
+    await this.put(report, () => this.acks.positionWith(report.sequence));
     stored();
     this.acknowledge();
+  }
+
+  /**
+   * Takes in what Hello says of an attempt, without waiting. Hello is not in the order of the journal and may leave
+   * results out; all that is not acknowledged is reported again behind it, and only that is acknowledged.
+   */
+  takeHello(report: AttemptReport): void {
+    if (report.state === 'DISPATCHED' || report.state === 'QUEUED') return;
+    this.detached(() => this.put(report, () => this.acks.position));
   }
 
   /** What is stored in one turn of the event loop is acknowledged at once. */
@@ -60,9 +69,13 @@ export class ReportIntake {
 
   /** As `take`, without waiting; a failure ends the session, so that the agent reports again. */
   takeDetached(report: AttemptReport): void {
+    this.detached(() => this.take(report));
+  }
+
+  private detached(work: () => Promise<void>): void {
     runDetached(this.ctx.log, 'report', async () => {
       try {
-        await this.take(report);
+        await work();
       } catch (err) {
         if (!this.session.closed) this.session.close('REPORT_FAILED', HubError.from(err));
         throw err;
@@ -80,55 +93,63 @@ export class ReportIntake {
     for (const wait of this.waits.values()) wait.stalled();
   }
 
+  private put(report: AttemptReport, position: () => number): Promise<void> {
+    const held = this.session.heldAttempt(report.task) === report.attempt;
+    return held ? this.store(report, position) : this.takeLate(report, position);
+  }
+
   /** A report of an attempt that is not in hand any more: evidence, the end of a fence, or nothing. */
-  private async takeLate(report: AttemptReport): Promise<void> {
+  private async takeLate(report: AttemptReport, position: () => number): Promise<void> {
     const { state, outcome, task, attempt } = report;
     if (isTerminal(state) && outcome && (await this.parts.fences.given(this.session.agentId, report))) {
-      await this.apply(report, {
-        type: 'ended',
-        attempt,
-        state,
-        endMs: report.endMs ?? this.ctx.clock.now(),
-        outcome,
-      });
+      const endMs = report.endMs ?? this.ctx.clock.now();
+      await this.apply(report, { type: 'ended', attempt, state, endMs, outcome }, position);
     }
     if (this.session.heldAttempt(task) !== attempt) this.session.send({ type: 'forget', task, attempt });
   }
 
-  private async store(report: AttemptReport): Promise<void> {
+  private async store(report: AttemptReport, position: () => number): Promise<void> {
     const { state, outcome } = report;
     if (!isTerminal(state)) {
       const startMs = report.startMs ?? this.ctx.clock.now();
       this.session.started(report.task, startMs);
-      await this.apply(report, { type: 'started', attempt: report.attempt, startMs });
+      await this.apply(report, { type: 'started', attempt: report.attempt, startMs }, position);
       return;
     }
     if (!outcome) throw new HubError('PROTOCOL_ERROR', 'report.outcome: a terminal state needs an outcome');
     const settled = await this.withOutput(report, outcome);
     const endMs = report.endMs ?? this.ctx.clock.now();
     const start = report.startMs === undefined ? {} : { startMs: report.startMs };
-    await this.apply(report, {
-      type: 'ended',
-      attempt: report.attempt,
-      state,
-      ...start,
-      endMs,
-      outcome: settled,
-    });
+    const { attempt } = report;
+    const event = { type: 'ended', attempt, state, ...start, endMs, outcome: settled } as const;
+    await this.apply(report, event, position);
   }
 
-  private async apply(report: AttemptReport, event: TaskEvent): Promise<void> {
+  private async apply(report: AttemptReport, event: TaskEvent, position: () => number): Promise<void> {
     const { agentId, hello } = this.session;
-    const sequence = this.acks.positionWith(report.sequence);
+    const sequence = position();
     // Released before the commit: what follows from it may count on the free place.
-    if (isTerminal(report.state)) this.session.release(report.task);
+    const held = this.session.heldAttempt(report.task) === report.attempt;
+    if (held && isTerminal(report.state)) this.session.release(report.task);
     const ack = { agent: agentId, journalId: hello.journalId, sequence };
     await this.untilStored(() => this.parts.changes.apply(report.task, event, ack));
   }
 
-  /** Waits for the output of an attempt, and answers its outcome with what is lost. */
+  /** Waits for the output of an attempt, once however often its end is told. */
   private async withOutput(report: AttemptReport, outcome: TaskOutcome): Promise<TaskOutcome> {
     if (outcome.stdoutBytes + outcome.stderrBytes === 0) return outcome;
+    const key = waitKey(report.task, report.attempt);
+    const settling = this.settling.get(key) ?? this.settle(report, outcome);
+    this.settling.set(key, settling);
+    try {
+      return await settling;
+    } finally {
+      this.settling.delete(key);
+    }
+  }
+
+  /** Waits for the output of an attempt, and answers its outcome with what is lost. */
+  private async settle(report: AttemptReport, outcome: TaskOutcome): Promise<TaskOutcome> {
     const { task, attempt } = report;
     const wait = new OutputWait(
       this.ctx.clock,

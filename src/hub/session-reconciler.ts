@@ -41,7 +41,7 @@ export class SessionReconciler {
     for (const task of session.cancelsDue()) session.cancel(task, false);
     for (const report of session.hello.attempts) {
       if (session.heldAttempt(report.task) === report.attempt || isTerminal(report.state))
-        reports.takeDetached(report);
+        reports.takeHello(report);
       else await this.end(session, report);
     }
   }

@@ -102,7 +102,7 @@ export class ScriptedAgent {
     frames.push({ type: 'open', sessionGeneration: generation });
     const acks = this.hub.door.output(this.id, frames, this.aborting.signal)[Symbol.asyncIterator]();
     const chunk = (
-      work: Assignment,
+      work: Pick<Assignment, 'task' | 'attempt'>,
       offset: number,
       text: string,
       stream: 'STDOUT' | 'STDERR' = 'STDOUT',

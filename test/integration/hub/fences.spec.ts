@@ -79,6 +79,7 @@ describe('attempts that were given up', () => {
     expect((await wait(id)).outcome?.reason).to.equal('AGENT_UNREACHABLE');
     const done = { ...running, state: 'SUCCEEDED', sequence: 2, outcome: DONE } as const;
     const back = await ScriptedAgent.connect(harness.hub, 'a', { attempts: [done] });
+    back.send({ type: 'report', report: done });
     await back.next('ack');
     const { task, attempts } = await harness.hub.tasks.get(id);
     expect(task.state).to.equal('LOST');
