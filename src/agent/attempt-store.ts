@@ -77,12 +77,13 @@ export class AttemptStore {
 
   private async killLeftovers(): Promise<void> {
     const { journal, clock, log } = this.options;
-    const prefix = `${journal.id}/`;
-    const found = killMarked(prefix);
+    const prefixes = [journal.id, ...journal.former].map((id) => `${id}/`);
+    const found = prefixes.reduce((sum, prefix) => sum + killMarked(prefix), 0);
     if (found === 0) return;
     log.warn('processes of an earlier agent were killed', { processes: found });
     const deadline = clock.monotonic() + GONE_MS;
-    while (pidsWithMark(prefix).some(isRunning) && clock.monotonic() < deadline) await clock.sleep(10);
+    const running = () => prefixes.some((prefix) => pidsWithMark(prefix).some(isRunning));
+    while (running() && clock.monotonic() < deadline) await clock.sleep(10);
   }
 
   private async removeUnknownSpools(): Promise<void> {

@@ -6,6 +6,10 @@ import { isErrno } from '../base/errno.js';
 import type { Logger } from '../base/logger.js';
 import { frameRecord, readRecords } from './record-frame.js';
 
+/** Room that the file has behind its records: on a full disk results can still be written down. */
+const RESERVE_BYTES = 2 * 1024 * 1024;
+/** Most bytes of one write, but for a record that is longer by itself. */
+const BATCH_BYTES = 128 * 1024;
 /** How long to wait before a failed write is tried again. */
 const RETRY_MS = 1000;
 
@@ -21,7 +25,7 @@ export interface JournalFileOptions {
  *
  * All records appended in one turn of the event loop share one write and one fdatasync. A torn tail is cut off
  * when the file is opened. A write that fails (full disk) is tried again until it works or the file is closed:
- * nobody is told that a record is durable before it is.
+ * nobody is told that a record is durable before it is. Zeros behind the records keep room for more.
  */
 export class JournalFile {
   private pending: { readonly bytes: Buffer; readonly done: Deferred<void> }[] = [];
@@ -31,17 +35,31 @@ export class JournalFile {
   private constructor(
     private readonly options: JournalFileOptions,
     private handle: FileHandle,
+    /** Bytes of records, and of the whole file. */
     private length: number,
+    private size: number,
   ) {}
 
-  /** Opens or makes the file and answers the records in it. */
-  static async open(options: JournalFileOptions): Promise<{ file: JournalFile; records: unknown[] }> {
-    const { payloads, validBytes } = readRecords(await readIfThere(options.path));
-    const handle = await open(options.path, 'a+', 0o600);
-    await handle.truncate(validBytes);
-    await syncDirectory(dirname(options.path));
+  /**
+   * Opens or makes the file and answers the records in it. A file with damage in its middle is put aside, under a
+   * name with `.damaged-` and the time; then the file is empty, and what could be read is answered all the same.
+   */
+  static async open(options: JournalFileOptions): Promise<JournalContent> {
+    const { path, log, clock } = options;
+    const { payloads, validBytes, damaged } = readRecords(await readIfThere(path));
+    if (damaged) {
+      const keptAs = `${path}.damaged-${clock.now()}`;
+      log.error('the journal is damaged in its middle; it is put aside', { keptAs, position: validBytes });
+      await rename(path, keptAs);
+    }
+    const length = damaged ? 0 : validBytes;
+    const handle = await openForWriting(path);
+    await handle.truncate(length);
+    await syncDirectory(dirname(path));
+    const file = new JournalFile(options, handle, length, length);
+    await file.extend();
     const records = payloads.map((payload): unknown => JSON.parse(payload.toString('utf8')));
-    return { file: new JournalFile(options, handle, validBytes), records };
+    return { file, records, damaged };
   }
 
   /** Resolves when the record is durable. Rejects only when the file is closed before. */
@@ -67,13 +85,10 @@ export class JournalFile {
     await rename(`${path}.next`, path);
     await syncDirectory(dirname(path));
     await this.handle.close();
-    this.handle = await open(path, 'a+', 0o600);
+    this.handle = await openForWriting(path);
     this.length = bytes.length;
-  }
-
-  /** Size in bytes. */
-  get sizeBytes(): number {
-    return this.length;
+    this.size = bytes.length;
+    await this.extend();
   }
 
   /** Writes what waits, once, and closes. */
@@ -86,30 +101,70 @@ export class JournalFile {
   private async flush(): Promise<void> {
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (this.pending.length > 0) {
-      const batch = this.pending;
-      this.pending = [];
+      const batch = this.takeBatch();
       await this.write(Buffer.concat(batch.map((item) => item.bytes))).then(
         () => batch.forEach((item) => void item.done.resolve()),
         (err: unknown) => batch.forEach((item) => void item.done.reject(err)),
       );
+      if (this.size - this.length < RESERVE_BYTES / 2) await this.extend();
     }
     this.flushing = undefined;
+  }
+
+  /** Not too much at once: of what fits into the last room nothing waits for what does not. */
+  private takeBatch() {
+    let bytes = 0;
+    const end = this.pending.findIndex((item) => {
+      bytes += item.bytes.length;
+      return bytes > BATCH_BYTES;
+    });
+    return this.pending.splice(0, end < 0 ? this.pending.length : Math.max(1, end));
+  }
+
+  /** As much room as the disk gives; none is no failure. */
+  private async extend(): Promise<void> {
+    const wanted = this.length + RESERVE_BYTES;
+    try {
+      await writeAt(this.handle, Buffer.alloc(wanted - this.size), this.size);
+      this.size = wanted;
+    } catch (error) {
+      this.options.log.warn('the journal has no reserve on this disk', { error });
+    }
   }
 
   private async write(bytes: Buffer): Promise<void> {
     for (;;) {
       try {
-        await this.handle.appendFile(bytes);
+        await writeAt(this.handle, bytes, this.length);
         await this.handle.datasync();
         this.length += bytes.length;
+        this.size = Math.max(this.size, this.length);
         return;
       } catch (err) {
         this.options.log.error('the journal could not be written', { error: err });
-        await this.handle.truncate(this.length).catch(() => {});
         await this.options.clock.sleep(RETRY_MS, this.stop.signal);
       }
     }
   }
+}
+
+/** What a journal file holds. */
+export interface JournalContent {
+  readonly file: JournalFile;
+  readonly records: readonly unknown[];
+  /** Records are missing in the middle. */
+  readonly damaged: boolean;
+}
+
+/** `a` makes the file; only `r+` writes at a place. */
+async function openForWriting(path: string): Promise<FileHandle> {
+  await (await open(path, 'a', 0o600)).close();
+  return open(path, 'r+');
+}
+
+async function writeAt(handle: FileHandle, bytes: Buffer, at: number): Promise<void> {
+  for (let done = 0; done < bytes.length; )
+    done += (await handle.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
 }
 
 async function readIfThere(path: string): Promise<Buffer> {

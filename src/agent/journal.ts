@@ -13,6 +13,8 @@ type JournalRecord =
       readonly id: string;
       readonly vmGeneration: number;
       readonly sequence: number;
+      /** Ids of damaged journals that this one goes on from. */
+      readonly former?: readonly string[];
     }
   | { readonly kind: 'report'; readonly report: AttemptReport }
   | { readonly kind: 'forgotten'; readonly task: string; readonly attempt: number };
@@ -31,7 +33,8 @@ export interface JournalEntry {
 
 /**
  * What the agent has done, durable: RUNNING before a process is spawned, the end before it is reported. An
- * attempt stays until the hub has acknowledged its end or has no use for it.
+ * attempt stays until the hub has acknowledged its end or has no use for it. A journal that lost records in its middle
+ * goes on under another id, which tells the hub that it cannot vouch for what it does not know.
  */
 export class Journal {
   private readonly entries = new Map<string, JournalEntry>();
@@ -45,20 +48,26 @@ export class Journal {
     /** Random per journal. */
     readonly id: string,
     private last: number,
+    /** Ids of damaged journals that this one goes on from: what they started may still run. */
+    readonly former: readonly string[],
   ) {}
 
   /** Opens the journal, or begins a new one when there is none of this generation of the machine. */
   static async open(options: JournalOptions): Promise<Journal> {
-    const { file, records } = await JournalFile.open(options);
+    const { file, records, damaged } = await JournalFile.open(options);
     const known = records as JournalRecord[];
     const head = known[0];
-    if (head?.kind === 'journal' && head.vmGeneration === options.vmGeneration) {
-      const journal = new Journal(file, options.vmGeneration, head.id, head.sequence);
-      for (const record of known.slice(1)) journal.replay(record);
+    const { vmGeneration } = options;
+    if (head?.kind !== 'journal' || head.vmGeneration !== vmGeneration) {
+      const journal = new Journal(file, vmGeneration, randomUUID(), 0, []);
+      await file.rewrite([journal.head()]);
       return journal;
     }
-    const journal = new Journal(file, options.vmGeneration, randomUUID(), 0);
-    await file.rewrite([journal.head()]);
+    const former = [...(head.former ?? []), ...(damaged ? [head.id] : [])];
+    const id = damaged ? randomUUID() : head.id;
+    const journal = new Journal(file, vmGeneration, id, head.sequence, former);
+    for (const record of known.slice(1)) journal.replay(record);
+    if (damaged) await file.rewrite(journal.content());
     return journal;
   }
 
@@ -111,9 +120,7 @@ export class Journal {
     )
       return;
     this.stale = 0;
-    const live = this.all().flatMap(({ started, ended }) => [started, ended]);
-    const reports = live.flatMap((report) => (report ? [{ kind: 'report' as const, report }] : []));
-    this.compacting = this.file.rewrite([this.head(), ...reports]).finally(() => {
+    this.compacting = this.file.rewrite(this.content()).finally(() => {
       this.compacting = undefined;
     });
     await this.compacting;
@@ -124,7 +131,13 @@ export class Journal {
   }
 
   private head(): JournalRecord {
-    return { kind: 'journal', id: this.id, vmGeneration: this.vmGeneration, sequence: this.last };
+    const { id, vmGeneration, last, former } = this;
+    return { kind: 'journal', id, vmGeneration, sequence: last, ...(former.length > 0 ? { former } : {}) };
+  }
+
+  private content(): readonly JournalRecord[] {
+    const live = this.all().flatMap(({ started, ended }) => [started, ended]);
+    return [this.head(), ...live.flatMap((report) => (report ? [{ kind: 'report' as const, report }] : []))];
   }
 
   private async append(record: JournalRecord): Promise<void> {

@@ -16,23 +16,40 @@ export function frameRecord(payload: Uint8Array): Buffer {
 
 /** What a file of records holds. */
 export interface FramedRecords {
+  /** All records that are whole; with damage in the middle, also those behind it. */
   readonly payloads: readonly Buffer[];
-  /** Bytes up to the end of the last whole record; what follows was torn by a crash. */
+  /** Bytes up to the first record that is not whole. */
   readonly validBytes: number;
+  /** Whether whole records stand behind one that is not: that is no tail torn by a crash. */
+  readonly damaged: boolean;
 }
 
-/** Reads records up to the first one that is not whole. */
-export function readRecords(bytes: Buffer): FramedRecords {
+/** Reads records of texts. Zeros behind them are room for more. */
+export function readRecords(file: Buffer): FramedRecords {
+  let used = file.length;
+  while (used > 0 && file[used - 1] === 0) used -= 1;
+  const bytes = file.subarray(0, used);
   const payloads: Buffer[] = [];
-  let position = 0;
-  while (position + HEADER_BYTES <= bytes.length) {
+  const validBytes = readRun(bytes, 0, payloads);
+  const before = payloads.length;
+  for (let at = validBytes + 1; at + HEADER_BYTES < bytes.length; ) {
+    const end = readRun(bytes, at, payloads);
+    at = end === at ? at + 1 : end;
+  }
+  return { payloads, validBytes, damaged: payloads.length > before };
+}
+
+/** Takes whole records in from a place on; answers where they end. */
+function readRun(bytes: Buffer, from: number, payloads: Buffer[]): number {
+  let position = from;
+  while (position + HEADER_BYTES < bytes.length) {
     const length = bytes.readUInt32LE(position);
     const end = position + HEADER_BYTES + length;
-    if (length > MAX_RECORD_BYTES || end > bytes.length) break;
+    if (length === 0 || length > MAX_RECORD_BYTES || end > bytes.length) break;
     const payload = bytes.subarray(position + HEADER_BYTES, end);
     if (crc32(payload) !== bytes.readUInt32LE(position + 4)) break;
     payloads.push(payload);
     position = end;
   }
-  return { payloads, validBytes: position };
+  return position;
 }

@@ -1,8 +1,17 @@
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Journal } from '../../../src/agent/journal.js';
+import { readRecords } from '../../../src/agent/record-frame.js';
 import { systemClock } from '../../../src/base/clock.js';
 import { silentLogger } from '../../../src/base/logger.js';
 import { emptyOutcome } from '../../../src/model/task.js';
@@ -19,6 +28,14 @@ describe('Journal', () => {
 
   const open = (vmGeneration = 1, file = path) =>
     Journal.open({ path: file, vmGeneration, clock: systemClock, log: silentLogger });
+
+  const recordBytes = () => readRecords(readFileSync(path)).validBytes;
+
+  function flip(at: number): void {
+    const bytes = readFileSync(path);
+    bytes.writeUInt8(bytes.readUInt8(at) ^ (1 << (at % 8)), at);
+    writeFileSync(path, bytes);
+  }
 
   async function runOne(journal: Journal, task: string): Promise<void> {
     await journal.record({ task, attempt: 1, state: 'RUNNING', startMs: 1 });
@@ -39,13 +56,13 @@ describe('Journal', () => {
     await second.close();
   });
 
-  it('survives a tail torn at every byte, and goes on behind it', async () => {
+  it('survives a tail torn at every byte, and goes on behind it (TRUST 125)', async () => {
     const first = await open();
     await first.record({ task: 'a', attempt: 1, state: 'RUNNING', startMs: 1 });
-    const whole = readFileSync(path).length;
+    const whole = recordBytes();
     await first.record({ task: 'b', attempt: 1, state: 'RUNNING', startMs: 2 });
     await first.close();
-    const end = readFileSync(path).length;
+    const end = recordBytes();
     for (let cut = whole; cut < end; cut += 1) {
       const copy = join(dir, 'cut');
       copyFileSync(path, copy);
@@ -64,12 +81,35 @@ describe('Journal', () => {
     const first = await open();
     await runOne(first, 'a');
     await first.close();
-    const bytes = readFileSync(path);
-    bytes[bytes.length - 3] = (bytes.at(-3) ?? 0) ^ 1;
-    writeFileSync(path, bytes);
+    flip(recordBytes() - 3);
     const second = await open();
     expect(second.get({ task: 'a', attempt: 1 })).not.to.have.property('ended');
     await second.close();
+  });
+
+  it('goes on as another journal, with all that can be read, when a bit in its middle is flipped (TRUST 124)', async () => {
+    const first = await open();
+    await runOne(first, 'a');
+    const begin = recordBytes();
+    await first.record({ task: 'b', attempt: 1, state: 'RUNNING', startMs: 3 });
+    const end = recordBytes();
+    await runOne(first, 'c');
+    await first.close();
+    const whole = readFileSync(path);
+    for (let at = begin; at < end; at += 1) {
+      writeFileSync(path, whole);
+      flip(at);
+      const second = await open();
+      expect(second.id, `flip at ${at}`).not.to.equal(first.id);
+      expect(second.former).to.deep.equal([first.id]);
+      expect(second.all().map(({ ended }) => ended?.task)).to.deep.equal(['a', 'c']);
+      await second.close();
+      const third = await open();
+      expect(third.id).to.equal(second.id);
+      expect(third.all()).to.deep.equal(second.all());
+      await third.close();
+    }
+    expect(readdirSync(dir).some((name) => name.startsWith('journal.damaged-'))).to.equal(true);
   });
 
   it('forgets what is acknowledged to its end, and keeps what is not', async () => {
@@ -97,10 +137,10 @@ describe('Journal', () => {
     const first = await open();
     await Promise.all(Array.from({ length: 600 }, (_, index) => runOne(first, `t${index}`)));
     await first.record({ task: 'last', attempt: 1, state: 'RUNNING', startMs: 1 });
-    const before = readFileSync(path).length;
+    const before = recordBytes();
     first.acked(1200);
     await first.compact();
-    expect(readFileSync(path).length).to.be.lessThan(before / 100);
+    expect(recordBytes()).to.be.lessThan(before / 100);
     await first.record({ task: 'more', attempt: 1, state: 'RUNNING', startMs: 1 });
     await first.close();
     const second = await open();
