@@ -13,6 +13,8 @@ import type { ChaosOptions } from './options.js';
 
 /** Visible in machines, unlike /tmp: what tasks write there is not taken back by a restore. */
 const OUTSIDE = existsSync('/var/tmp') ? '/var/tmp' : '/dev/shm';
+/** The snapshot that every machine has from the beginning. */
+export const FIRST = 'first';
 const DATA_DISK_MIB = 384;
 /** For a hub that cannot start yet, such as on a full disk. */
 const START_RETRY_MS = 500;
@@ -176,7 +178,8 @@ export class Cluster {
       const id = `machine-${n}`;
       await this.hub.ok(['create', id, '--provider', 'local']);
       this.machines.push(id);
-      await this.admin('POST', `/agents/${id}/snapshots`, { name: 'first' });
+      const taken = await this.admin('POST', `/agents/${id}/snapshots`, { name: FIRST });
+      if (taken.status !== 200) throw new Error(`${id} has no snapshot: ${taken.text}`);
     }
   }
 }

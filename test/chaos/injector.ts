@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Cluster } from './cluster.js';
+import { type Cluster, FIRST } from './cluster.js';
 import type { Fault, FaultKind } from './faults.js';
 
 const HEAL_POLL_MS = 500;
@@ -87,7 +87,7 @@ export class Injector {
   /** Takes a machine back, to a snapshot that was just taken while tasks ran or to the first one. */
   private async restore(machine: string, fresh: boolean, signal: AbortSignal): Promise<void> {
     const path = `/agents/${machine}/snapshots`;
-    let snapshot = 'first';
+    let snapshot = FIRST;
     if (fresh) {
       const name = `at-${Date.now()}`;
       const taken = await this.cluster.admin('POST', path, { name }).catch(() => undefined);
@@ -103,6 +103,6 @@ export class Injector {
       if (Date.now() > deadline) throw new Error(`${machine} cannot be restored: ${answer?.text}`);
       await sleep(HEAL_POLL_MS, undefined, { signal });
     }
-    if (fresh) await this.cluster.admin('DELETE', `${path}/${snapshot}`).catch(() => undefined);
+    if (snapshot !== FIRST) await this.cluster.admin('DELETE', `${path}/${snapshot}`).catch(() => undefined);
   }
 }
