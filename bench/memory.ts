@@ -1,3 +1,6 @@
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { residentBytes } from '../test/support/e2e/memory.js';
 import type { Bench, BenchOptions, Figure } from './support/figures.js';
@@ -52,13 +55,16 @@ async function bareStreams(count: number): Promise<number> {
   await using raw = await Worker.start<RawGrpc>('raw-grpc', ['--import', IN_HUB]);
   await using first = await Worker.start<GrpcLoad>('grpc-load');
   await using second = await Worker.start<GrpcLoad>('grpc-load');
-  const address = await raw.call('listen', { reply: '', address: `unix:/tmp/bench-${process.pid}.sock` });
+  const socket = join(tmpdir(), `bench-${raw.pid}.sock`);
+  const address = await raw.call('listen', { reply: '', address: `unix:${socket}` });
   const open = { address, path: RAW_ECHO };
   await first.call('hold', { ...open, count: 1 });
   const before = await settled(raw.pid);
   for (const worker of [first, second])
     await worker.call('hold', { ...open, count: Math.ceil(count / PROCESSES) });
-  return ((await settled(raw.pid)) - before) / 1000 / count;
+  const after = await settled(raw.pid);
+  await rm(socket);
+  return (after - before) / 1000 / count;
 }
 
 /** Resident bytes after a collection of garbage. */
