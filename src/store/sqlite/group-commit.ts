@@ -15,6 +15,9 @@ const BUSY_CALLS = 4;
 const LOOP_SHARE = 3;
 const MAX_GATHER_MS = 4;
 
+/** When nothing has come for so long, nothing more is waited for. */
+const QUIET_MS = 0.25;
+
 /** Something in memory that follows the transaction. Marks only grow between `begin` and the end. */
 export interface BatchMember {
   /** Where it stands now. */
@@ -55,6 +58,7 @@ export class GroupCommit {
   private scheduled = false;
   private closed = false;
   private notBefore = 0;
+  private lastCallMs = 0;
 
   constructor(
     private readonly db: Database,
@@ -85,6 +89,7 @@ export class GroupCommit {
     }
     return new Promise<T>((resolve, reject) => {
       this.pending.push({ work, reads, resolve: resolve as (value: unknown) => void, reject });
+      this.lastCallMs = performance.now();
       this.schedule();
     });
   }
@@ -95,9 +100,15 @@ export class GroupCommit {
     setImmediate(() => {
       this.scheduled = false;
       if (this.pending.length === 0) return;
-      if (this.pending.length >= MAX_BATCH || performance.now() >= this.notBefore) this.commitBatch();
+      if (!this.worthWaiting()) this.commitBatch();
       if (this.pending.length > 0) this.schedule();
     });
+  }
+
+  /** Whether more calls are likely to come soon. */
+  private worthWaiting(): boolean {
+    const now = performance.now();
+    return this.pending.length < MAX_BATCH && now < this.notBefore && now - this.lastCallMs < QUIET_MS;
   }
 
   private commitBatch(): void {
