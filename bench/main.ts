@@ -3,13 +3,14 @@ import { cycles } from './cycles.js';
 import { latency } from './latency.js';
 import { memory } from './memory.js';
 import { output } from './output.js';
+import { reconnect } from './reconnect.js';
 import { rest } from './rest.js';
 import { start } from './start.js';
 import { store } from './store-figures.js';
 import { submit } from './submit.js';
 import { type Bench, type Figure, isMet, table } from './support/figures.js';
 
-const BENCHES: readonly Bench[] = [submit, cycles, latency, rest, output, memory, start, store];
+const BENCHES: readonly Bench[] = [submit, cycles, latency, rest, output, memory, reconnect, start, store];
 
 /** `ONLY=name[,name]` runs some; `QUICK=1` makes fewer, smaller rounds. */
 async function main(env: NodeJS.ProcessEnv): Promise<number> {
