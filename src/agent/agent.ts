@@ -89,7 +89,7 @@ export class Agent implements AgentSide {
       version,
       protocol: PROTOCOL,
       capabilities: config.capabilities,
-      attempts: attemptsForHello(this.journal, this.parts.runner.waiting()),
+      attempts: attemptsForHello(this.journal, this.parts.runner.unrecorded()),
       killScope: scope.name,
     };
   }

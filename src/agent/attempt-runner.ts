@@ -21,7 +21,6 @@ import { StopSwitch } from './stop.js';
 import type { TreeSet } from './tree-set.js';
 
 const MAX_MESSAGE_CHARACTERS = 1024;
-const NEW = { state: 'WAITING' as const, forgotten: false };
 
 /** What {@link AttemptRunner} needs. */
 export interface AttemptRunnerOptions {
@@ -38,12 +37,10 @@ export interface AttemptRunnerOptions {
   readonly executor: Omit<ExecutorContext, 'process' | 'log'>;
 }
 
-/** An attempt that waits or runs. */
+/** An attempt that waits, runs, or whose end is being written down. */
 interface Item extends LaneItem {
   readonly assignment: Assignment;
   readonly stop: StopSwitch;
-  /** ENDED means that the end is being written down. */
-  state: 'WAITING' | 'RUNNING' | 'ENDED';
   forgotten: boolean;
 }
 
@@ -74,9 +71,9 @@ export class AttemptRunner {
     return this.items.size === 0;
   }
 
-  /** Attempts that were taken and not started, in order. */
-  waiting(): readonly AttemptId[] {
-    return [...this.items.values()].flatMap((item) => (item.state === 'WAITING' ? [idOf(item)] : []));
+  /** Attempts that were taken and of which the journal says nothing yet, in order. */
+  unrecorded(): readonly AttemptId[] {
+    return [...this.items.values()].map(idOf).filter((id) => this.options.journal.get(id) === undefined);
   }
 
   /** How many attempts of a lane run at once. */
@@ -103,7 +100,7 @@ export class AttemptRunner {
       return;
     }
     const { lane, stopLaneOnFailure } = assignment;
-    const item: Item = { lane, stopLaneOnFailure, assignment, stop: new StopSwitch(), ...NEW };
+    const item: Item = { lane, stopLaneOnFailure, assignment, stop: new StopSwitch(), forgotten: false };
     this.items.set(attemptKey(assignment), item);
     this.lanes.add(item);
   }
@@ -167,7 +164,6 @@ export class AttemptRunner {
     const id = idOf(item);
     const { journal, outbox, clock, store } = this.options;
     const startMs = clock.now();
-    item.state = 'RUNNING';
     outbox.report(await journal.record({ ...id, state: 'RUNNING', startMs }));
     const spool = store.newSpool(id);
     const ending = await this.execute(item, spool);
@@ -197,7 +193,6 @@ export class AttemptRunner {
   /** Writes the end of an item down; the item stays until that is durable, so that it cannot be run again. */
   private end(item: Item, ending: Ending, startMs?: number, spool?: Spool): void {
     const id = idOf(item);
-    item.state = 'ENDED';
     runDetached(this.options.log, 'report', async () => {
       if (!item.forgotten) await this.write(id, ending, startMs, spool);
       this.items.delete(attemptKey(id));

@@ -7,10 +7,14 @@ const MAX_ATTEMPTS = 10_000;
 const MAX_OUTCOME_BYTES = 512 * 1024;
 
 /**
- * What Hello says of attempts: those of the journal in its order, then those that wait. Outcomes that do not fit
- * are left out, and such an attempt is told as it was before its end; its report follows after Welcome.
+ * What Hello says of attempts: those of the journal in its order, then those that it does not know yet, for what is
+ * not told is run again. Outcomes that do not fit are left out, and such an attempt is told as it was before its end;
+ * its report follows after Welcome.
  */
-export function attemptsForHello(journal: Journal, waiting: readonly AttemptId[]): readonly AttemptReport[] {
+export function attemptsForHello(
+  journal: Journal,
+  unrecorded: readonly AttemptId[],
+): readonly AttemptReport[] {
   let room = MAX_OUTCOME_BYTES;
   const told = journal.all().map((entry) => {
     const size = entry.ended === undefined ? 0 : sizeOf(entry.ended);
@@ -18,7 +22,7 @@ export function attemptsForHello(journal: Journal, waiting: readonly AttemptId[]
     room -= size;
     return entry.ended ?? entry.started;
   });
-  const queued = waiting.map((id): AttemptReport => ({ ...id, state: 'DISPATCHED', sequence: 0 }));
+  const queued = unrecorded.map((id): AttemptReport => ({ ...id, state: 'DISPATCHED', sequence: 0 }));
   return [...told.flatMap((report) => (report ? [report] : [])), ...queued].slice(0, MAX_ATTEMPTS);
 }
 

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { RUN_MARK } from '../../../src/agent/proc-tree.js';
+import type { TaskSpec } from '../../../src/model/task.js';
 import { AgentHarness } from '../../support/agent-harness.js';
 
 const MIB = 1024 * 1024;
@@ -139,6 +140,24 @@ describe('agent: connection', () => {
     const told = hub.hellos[1]?.attempts.map(({ task, state }) => `${task} ${state}`);
     expect(told).to.deep.equal(['a RUNNING', 'b DISPATCHED']);
     expect(hub.hellos[1]?.incarnation).to.equal(hub.hellos[0]?.incarnation);
+  });
+
+  it('says in Hello also what is not in the journal yet: a start, and a task given back', async () => {
+    await harness.hub.listen();
+    const agent = await harness.startAgent();
+    const spec = {
+      type: 'exec',
+      run: { command: 'true' },
+      env: {},
+      secrets: {},
+      timeoutMs: 9000,
+      sudo: false,
+    };
+    const rest = { attempt: 1, lane: 'default', spec: spec as TaskSpec, stopLaneOnFailure: false };
+    for (const task of ['a', 'b']) agent.received({ type: 'assignment', assignment: { task, ...rest } });
+    agent.received({ type: 'cancel', task: 'b', attempt: 1, force: false });
+    const told = agent.hello().attempts.map(({ task, state }) => `${task} ${state}`);
+    expect(told).to.deep.equal(['a DISPATCHED', 'b DISPATCHED']);
   });
 
   it('comes back when a newer session took over', async () => {
