@@ -43,12 +43,15 @@ export class TaskService implements TasksApi {
   }
 
   async wait(id: string, waitMs: number, signal: AbortSignal): Promise<Task> {
-    const timeout = AbortSignal.any([signal, AbortSignal.timeout(waitMs)]);
+    // Not AbortSignal.timeout: Node.js 20 collects one that only AbortSignal.any knows, and it never fires.
+    const limit = new AbortController();
+    using _timer = this.ctx.clock.after(waitMs, () => limit.abort(new Error('the wait is over')));
+    const either = AbortSignal.any([signal, limit.signal]);
     let last: Task | undefined;
     try {
-      for await (const task of this.watch(id, timeout)) last = task;
+      for await (const task of this.watch(id, either)) last = task;
     } catch (err) {
-      if (signal.aborted || !timeout.aborted) throw err;
+      if (signal.aborted || !limit.signal.aborted) throw err;
     }
     return last ?? (await this.find(id));
   }

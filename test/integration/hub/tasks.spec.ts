@@ -1,3 +1,6 @@
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import { HubError } from '../../../src/model/hub-error.js';
 import { emptyOutcome } from '../../../src/model/task.js';
@@ -21,6 +24,21 @@ describe('tasks of a hub', () => {
     harness = await HubHarness.start({ queuedPerAgent: 50, lanesPerAgent: 3 });
   });
   afterEach(() => harness.close());
+
+  it('ends a wait at its time, also when memory was cleaned up meanwhile', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    await harness.hub.agents.register('a', {});
+    const { id } = await harness.post('a');
+    const started = performance.now();
+    const waiting = harness.hub.tasks.wait(id, 300, signal);
+    for (let n = 0; n < 3; n += 1) {
+      await setImmediate();
+      collect();
+    }
+    expect((await waiting).state).to.equal('QUEUED');
+    expect(performance.now() - started).to.be.within(290, 5000);
+  });
 
   it('answers the same task for the same id and content, and refuses other content', async () => {
     await harness.hub.agents.register('a', {});
