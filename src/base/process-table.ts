@@ -6,9 +6,14 @@ export interface ProcessRow {
   readonly parent: number;
   /** State letter of the kernel, such as `R`, `S`, `T` (stopped) or `Z` (dead, not yet collected). */
   readonly state: string;
+  /** It has been killed, and waits for others before it is dead: it takes no signal any more. */
+  readonly exiting: boolean;
   /** Clock ticks since the host booted. */
   readonly startTicks: number;
 }
+
+/** Flag of the kernel for a process that is shutting down (PF_EXITING). */
+const EXITING = 0x4;
 
 /** Reads one process; undefined when it is gone or dead. Linux only (reads /proc). */
 export async function readProcess(pid: number): Promise<ProcessRow | undefined> {
@@ -47,5 +52,6 @@ export async function isSameProcess(row: Pick<ProcessRow, 'pid' | 'startTicks'>)
 function parseStat(pid: number, text: string): ProcessRow | undefined {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const [state, parent, startTicks] = [fields[0], Number(fields[1]), Number(fields[19])];
-  return state && Number.isFinite(startTicks) ? { pid, parent, state, startTicks } : undefined;
+  const exiting = (Number(fields[6]) & EXITING) !== 0;
+  return state && Number.isFinite(startTicks) ? { pid, parent, state, exiting, startTicks } : undefined;
 }

@@ -121,13 +121,15 @@ async function bootId(): Promise<string> {
 }
 
 /**
- * Those that neither stand still nor wait for a child that does: while a child of vfork() stands still before its
- * exec, its parent is in state D and cannot take a signal.
+ * Those that neither stand still, nor are ending, nor wait for a child that stands still: while a child of vfork()
+ * stands still before its exec, its parent is in state D and cannot take a signal. The first process of a namespace
+ * that was killed waits until all in it were collected, for ever when a parent that would have to stands still.
  */
 function stillRunning(rows: readonly ProcessRow[]): readonly ProcessRow[] {
   const isStopped = (row: ProcessRow) => 'Tt'.includes(row.state);
   const waiting = new Set(rows.filter(isStopped).map((row) => row.parent));
-  return rows.filter((row) => !isStopped(row) && !(row.state === 'D' && waiting.has(row.pid)));
+  const isWaiting = (row: ProcessRow) => row.state === 'D' && waiting.has(row.pid);
+  return rows.filter((row) => !isStopped(row) && !row.exiting && !isWaiting(row));
 }
 
 async function hasMark(pid: number, mark: string): Promise<boolean> {
