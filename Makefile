@@ -5,7 +5,7 @@ BIN := node_modules/.bin
 INSTALLED := node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help gen lint check build test bench demo install uninstall clean tools
+.PHONY: help gen lint check build test bench chaos demo install uninstall clean tools
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: $(INSTALLED) tools build ## Run all suites (SUITE=unit for one)
 
 bench: $(INSTALLED) build ## Measure, each figure beside its floor (ONLY=name, QUICK=1)
 	@ONLY=$(ONLY) QUICK=$(QUICK) ROUNDS=$(ROUNDS) PROFILE=$(PROFILE) node --import tsx bench/main.ts
+
+chaos: $(INSTALLED) tools build ## Break everything for 12 minutes and judge what came of it (SEED=n, KIND=short)
+	@WRITE=$(WRITE) node --import tsx test/chaos/main.ts
 
 demo: $(INSTALLED) tools build ## See real tasks run (KEEP=1 leaves the hub running)
 	@KEEP=$(KEEP) demo/run.sh
