@@ -123,6 +123,7 @@ function mayRetry(task: Task, state: TerminalState): boolean {
   return failed && !task.cancelRequested && task.failedRuns + 1 < task.maxAttempts;
 }
 
+/** Clocks may be set back meanwhile; no time that is shown is negative. */
 function over(task: Task, state: TerminalState, endMs: number, outcome: TaskOutcome): Task {
-  return { ...unfenced(task), state, endMs: Math.max(endMs, task.createMs), outcome };
+  return { ...unfenced(task), state, endMs: Math.max(endMs, task.createMs, task.startMs ?? 0), outcome };
 }

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '../../src/base/clock.js';
+import { type Clock, systemClock } from '../../src/base/clock.js';
 import { silentLogger } from '../../src/base/logger.js';
 import type { TaskRequest } from '../../src/hub/api.js';
 import type { HubContext } from '../../src/hub/context.js';
@@ -39,6 +39,7 @@ export class HubHarness {
     limits: Partial<HubLimits> = {},
     dir?: string,
     machines: Partial<Machines> = {},
+    clock: Clock = systemClock,
   ): Promise<HubHarness> {
     const home = dir ?? (await mkdtemp(join(tmpdir(), 'hub-')));
     const log = silentLogger;
@@ -48,7 +49,7 @@ export class HubHarness {
     const output = new SegmentOutputLog({ dir: join(home, 'output'), index: store.outputIndex, log });
     await output.open();
     const metrics = new HubMetrics('test');
-    const ctx = { store, output, clock: systemClock, log, metrics, limits: { ...DEFAULT_LIMITS, ...limits } };
+    const ctx = { store, output, clock, log, metrics, limits: { ...DEFAULT_LIMITS, ...limits } };
     const hub = new Hub({
       ctx,
       machines: { ...noMachines, ...machines },

@@ -208,7 +208,8 @@ function nextRun(run: CurrentRun | undefined, task: Task, event: TaskEvent): Cur
 function endedAttempt(attempt: Attempt, event: TaskEvent, nowMs: number): Attempt {
   if (event.type === 'ended') {
     const { state, endMs, outcome } = event;
-    return { ...attempt, ...startOf(event), state, endMs, outcome };
+    const started = { ...attempt, ...startOf(event) };
+    return { ...started, state, endMs: Math.max(endMs, started.startMs ?? 0), outcome };
   }
   if (event.type === 'lose') return { ...attempt, state: 'LOST', endMs: event.atMs, outcome: event.outcome };
   return { ...attempt, state: 'CANCELLED', endMs: nowMs, outcome: emptyOutcome('NOT_STARTED') };
