@@ -39,7 +39,8 @@ export interface HubSources extends ConfigSources {
 function homeError({ home }: HubConfig, err: unknown): unknown {
   if (isErrno(err, 'ENOSPC', 'EDQUOT'))
     return new HubError('DISK_FULL', `the home ${home.root} has no room: ${err.message}`, { cause: err });
-  if (!isErrno(err, 'EROFS', 'EACCES', 'EPERM', 'EIO', 'ENOTDIR', 'EMFILE', 'ENFILE')) return err;
+  // Node.js says ENOENT when it may not make a directory on a disk that is read-only.
+  if (!isErrno(err, 'EROFS', 'ENOENT', 'EACCES', 'EPERM', 'EIO', 'ENOTDIR', 'EMFILE', 'ENFILE')) return err;
   const message = `the home ${home.root} cannot be used: ${err.message}; it must be writable for this user`;
   return new HubError('STORE_FAILED', message, { cause: err });
 }

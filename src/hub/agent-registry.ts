@@ -2,6 +2,7 @@ import type { AgentRecord, AgentView, Json } from '../model/agent.js';
 import { HubError } from '../model/hub-error.js';
 import { checkName } from '../model/names.js';
 import { emptyOutcome } from '../model/task.js';
+import type { TaskEvent } from '../model/task-events.js';
 import type { AgentMaker } from './agent-maker.js';
 import type { AgentFilter, AgentRequest, AgentsApi } from './api.js';
 import type { HubContext } from './context.js';
@@ -14,6 +15,11 @@ import { hashSecret, newSecret } from './secrets.js';
 import type { Sessions } from './sessions.js';
 import type { Shells } from './shells.js';
 import type { TaskChanges } from './task-changes.js';
+
+/** Tasks of a queue that one commit ends: some 30 ms. */
+const DROP_BATCH = 250;
+
+type DropEvent = Extract<TaskEvent, { type: 'drop' }>;
 
 export interface AgentRegistryParts {
   readonly ctx: HubContext;
@@ -85,7 +91,7 @@ export class AgentRegistry implements AgentsApi {
     if (record.hasVm) await this.parts.fences.confirmAll(id);
     const outcome = emptyOutcome('AGENT_DESTROYED', `agent ${id} was removed`);
     const drop = { type: 'drop', atMs: this.ctx.clock.now(), outcome } as const;
-    this.parts.changes.dropped(await this.ctx.store.tasks.dropQueued(id, drop));
+    for (let dropped = await this.dropSome(id, drop); dropped > 0; ) dropped = await this.dropSome(id, drop);
     await this.ctx.store.agents.remove(id);
     this.parts.presence.forget(id);
     await this.parts.presence.event('agent.destroyed', id, '', '');
@@ -111,6 +117,12 @@ export class AgentRegistry implements AgentsApi {
         outcome,
       });
     }
+  }
+
+  private async dropSome(id: string, drop: DropEvent): Promise<number> {
+    const dropped = await this.ctx.store.tasks.dropQueued(id, drop, DROP_BATCH);
+    this.parts.changes.dropped(dropped);
+    return dropped.length;
   }
 
   private async record(id: string): Promise<AgentRecord> {

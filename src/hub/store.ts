@@ -68,8 +68,15 @@ export interface TaskStore {
    * @throws TASK_NOT_FOUND.
    */
   apply(id: string, event: TaskEvent, options: ApplyOptions): Promise<ApplyResult>;
-  /** Applies `drop` to everything QUEUED for an agent. */
-  dropQueued(agent: string, event: Extract<TaskEvent, { type: 'drop' }>): Promise<readonly Task[]>;
+  /**
+   * Applies `drop` to tasks QUEUED for an agent, lane by lane, at most `limit`, so that a long queue does not stop the
+   * hub. Answers them with those that fell with them; none when nothing is left.
+   */
+  dropQueued(
+    agent: string,
+    event: Extract<TaskEvent, { type: 'drop' }>,
+    limit: number,
+  ): Promise<readonly Task[]>;
   /** Ids of queued tasks whose ttl is over at `nowMs`, at most `limit`. */
   expired(nowMs: number, limit: number): Promise<readonly string[]>;
   counts(): Promise<TaskCounts>;

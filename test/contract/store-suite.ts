@@ -423,16 +423,17 @@ export function storeSuite(name: string, factory: StoreFactory): void {
         expect(await store.tasks.expired(9999, 9)).to.deep.equal([]);
       });
 
-      it('drops all that is queued for an agent', async () => {
+      it('drops what is queued for an agent, some at a time', async () => {
         for (const id of ['a', 'b', 'c']) await add(id);
         await addPooled('p', { after: ['c'] });
         await claim({ window: 1 });
         const drop = { type: 'drop', atMs: 5000, outcome: emptyOutcome('AGENT_DESTROYED') } as const;
-        expect(reasons(await store.tasks.dropQueued(AGENT, drop))).to.deep.equal({
-          b: 'AGENT_DESTROYED',
+        expect(reasons(await store.tasks.dropQueued(AGENT, drop, 1))).to.deep.equal({ b: 'AGENT_DESTROYED' });
+        expect(reasons(await store.tasks.dropQueued(AGENT, drop, 9))).to.deep.equal({
           c: 'AGENT_DESTROYED',
           p: 'DEPENDENCY_FAILED',
         });
+        expect(await store.tasks.dropQueued(AGENT, drop, 9)).to.deep.equal([]);
         expect((await get('a')).state).to.equal('DISPATCHED');
       });
 

@@ -82,7 +82,7 @@ export class HubLink {
         log.warn('a newer session of this agent took over', fields);
         return this.superseded.next();
       case status.RESOURCE_EXHAUSTED:
-        if (welcome !== undefined) this.options.side.frameRefused();
+        if (welcome !== undefined && isOfTransport(cause)) this.options.side.frameRefused();
         break;
       default:
         this.superseded.reset();
@@ -95,4 +95,9 @@ export class HubLink {
   private soon(): number {
     return MIN_WAIT_MS + Math.random() * (this.spreadMs - MIN_WAIT_MS);
   }
+}
+
+/** Whether gRPC itself said so, of a message that is too long: what the hub refuses carries details. */
+function isOfTransport(cause: NonNullable<SessionEnd['cause']>): boolean {
+  return cause.metadata.get('grpc-status-details-bin').length === 0;
 }

@@ -80,8 +80,12 @@ export class SqliteTaskStore implements TaskStore {
     return this.commits.write(() => this.settle.apply(id, event, options));
   }
 
-  dropQueued(agent: string, event: Extract<TaskEvent, { type: 'drop' }>): Promise<readonly Task[]> {
-    return this.commits.write(() => this.settle.dropQueued(agent, event));
+  dropQueued(
+    agent: string,
+    event: Extract<TaskEvent, { type: 'drop' }>,
+    limit: number,
+  ): Promise<readonly Task[]> {
+    return this.commits.write(() => this.settle.dropQueued(agent, event, limit));
   }
 
   expired(nowMs: number, limit: number): Promise<readonly string[]> {

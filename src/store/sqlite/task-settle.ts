@@ -29,11 +29,11 @@ export class TaskSettle {
     return { before: before.task, task: after.task, dropped, released: [...released] };
   }
 
-  /** Drops everything QUEUED for an owner; answers also what fell with it elsewhere. */
-  dropQueued(owner: string, event: DropEvent): readonly Task[] {
+  /** Drops what is QUEUED for an owner, lane by lane; answers also what fell with it. */
+  dropQueued(owner: string, event: DropEvent, limit: number): readonly Task[] {
     const sql = `SELECT ${TASK_COLUMNS} FROM tasks INDEXED BY tasks_lanes
-      WHERE owner = ? AND phase < 2 AND phase = 0`;
-    const ended = this.dropAll(this.table.db.all<TaskRow>(sql, owner), event.outcome, event.atMs);
+      WHERE owner = ? AND phase < 2 AND phase = 0 LIMIT ?`;
+    const ended = this.dropAll(this.table.db.all<TaskRow>(sql, owner, limit), event.outcome, event.atMs);
     return [...ended.map(({ task }) => task), ...this.settle(ended, event.atMs).dropped];
   }
 
