@@ -33,6 +33,7 @@ export class Agent implements AgentSide {
   private readonly incarnation = randomUUID();
   private readonly disposer = new Disposer();
   private session: Session | undefined;
+  private lastSessionGeneration = 0;
   private healthTimer: Disposable | undefined;
   private thawTimer: Disposable | undefined;
   private draining = false;
@@ -91,12 +92,14 @@ export class Agent implements AgentSide {
       capabilities: config.capabilities,
       attempts: attemptsForHello(this.journal, this.parts.runner.unrecorded()),
       killScope: scope.name,
+      lastSessionGeneration: this.lastSessionGeneration,
     };
   }
 
   opened(session: Session): void {
     const { ackedSequence, outputs, outputWindowBytes, concurrency, healthIntervalMs } = session.welcome;
     this.session = session;
+    this.lastSessionGeneration = session.welcome.sessionGeneration;
     this.thaw();
     this.parts.runner.acked(ackedSequence);
     this.output.windowBytes = outputWindowBytes;

@@ -94,6 +94,7 @@ export class SessionOpener {
       throw new HubError('FENCED', message, { metadata: { vm_generation: String(known.vmGeneration) } });
     }
     const current = this.sessions.get(agentId);
+    if (current && isCopy(hello, current)) throw copied(agentId);
     try {
       this.identities.check(agentId, hello.incarnation, current?.hello.incarnation);
     } catch (err) {
@@ -131,4 +132,20 @@ export class SessionOpener {
       .flatMap(({ task, attempt }) => streams.map((stream) => ({ task, attempt, stream })));
     return Promise.all(keys.map((key) => this.ctx.output.progress(key)));
   }
+}
+
+/**
+ * Whether this process and the one that has the session come from one memory, as after the restore of a machine
+ * beside itself: it does not know a session that the other one has used.
+ */
+function isCopy({ incarnation, lastSessionGeneration = 0 }: Hello, current: AgentSession): boolean {
+  if (lastSessionGeneration === 0 || incarnation !== current.hello.incarnation) return false;
+  return lastSessionGeneration < current.generation && current.received > 0;
+}
+
+function copied(agent: string): HubError {
+  const message =
+    `this machine is a copy of the one that is agent ${agent} now, and is refused while that one is connected. ` +
+    'Stop one of them';
+  return new HubError('DUPLICATE_IDENTITY', message, { metadata: { agent } });
 }

@@ -24,6 +24,8 @@ export interface Hello {
   readonly capabilities: readonly string[];
   readonly attempts: readonly AttemptReport[];
   readonly killScope: string;
+  /** Of the last session of this process. Absent or 0: it had none. */
+  readonly lastSessionGeneration?: number;
 }
 
 /** State of one attempt as the agent's journal has it. Times are milliseconds since 1970. */

@@ -87,6 +87,7 @@ export function healthFromProto(proto: ProtoHealth): AgentHealth {
 function helloToProto(hello: Hello): ProtoHello {
   return {
     ...hello,
+    lastSessionGeneration: hello.lastSessionGeneration ?? 0,
     capabilities: [...hello.capabilities],
     attempts: hello.attempts.map(reportToProto),
   };

@@ -122,6 +122,11 @@ export interface Hello {
    * `process_group`.
    */
   killScope: string;
+  /**
+   * Optional. Generation of the last session that this process had; 0 when it
+   * had none. It tells a process that comes back from a copy of its memory.
+   */
+  lastSessionGeneration: number;
 }
 
 /** State of one attempt, as the agent has it in its journal. */
@@ -729,6 +734,7 @@ function createBaseHello(): Hello {
     capabilities: [],
     attempts: [],
     killScope: "",
+    lastSessionGeneration: 0,
   };
 }
 
@@ -766,6 +772,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.killScope !== "") {
       writer.uint32(90).string(message.killScope);
+    }
+    if (message.lastSessionGeneration !== 0) {
+      writer.uint32(96).int64(message.lastSessionGeneration);
     }
     return writer;
   },
@@ -871,6 +880,14 @@ export const Hello: MessageFns<Hello> = {
             message.killScope = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.lastSessionGeneration = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -899,6 +916,7 @@ export const Hello: MessageFns<Hello> = {
     message.capabilities = object.capabilities?.map((e) => e) || [];
     message.attempts = object.attempts?.map((e) => AttemptReport.fromPartial(e)) || [];
     message.killScope = object.killScope ?? "";
+    message.lastSessionGeneration = object.lastSessionGeneration ?? 0;
     return message;
   },
 };

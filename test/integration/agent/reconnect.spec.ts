@@ -140,6 +140,7 @@ describe('agent: connection', () => {
     const told = hub.hellos[1]?.attempts.map(({ task, state }) => `${task} ${state}`);
     expect(told).to.deep.equal(['a RUNNING', 'b DISPATCHED']);
     expect(hub.hellos[1]?.incarnation).to.equal(hub.hellos[0]?.incarnation);
+    expect(hub.hellos.map((hello) => hello.lastSessionGeneration)).to.deep.equal([0, 1]);
   });
 
   it('says in Hello also what is not in the journal yet: a start, and a task given back', async () => {
