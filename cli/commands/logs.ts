@@ -1,4 +1,7 @@
 import { Command, Option } from 'clipanion';
+import { messageOf } from '../../src/base/errno.js';
+import type { LogRecord, VmAgentClient } from '../../src/client/index.js';
+import { HubError } from '../../src/model/hub-error.js';
 import { BaseCommand } from '../base-command.js';
 import { parseCount } from '../format/duration.js';
 import { jsonLine } from '../format/json.js';
@@ -37,16 +40,35 @@ export class LogsCommand extends BaseCommand {
     const lines = this.lines === undefined ? undefined : parseCount('--lines', this.lines, MAX_LINES);
     const scope = this.task === undefined ? { agent: this.name } : { task: this.task };
     const count = lines ?? (this.task === undefined ? DEFAULT_LINES : undefined);
-    const request = { ...scope, follow: this.follow, ...(count === undefined ? {} : { lines: count }) };
+    let request: Parameters<VmAgentClient['logs']>[0] = {
+      ...scope,
+      follow: this.follow,
+      ...(count === undefined ? {} : { lines: count }),
+    };
     const options = { signal: this.context.signal, reconnectMs: this.follow ? RECONNECT_MS : 0 };
-    for await (const record of client.logs(request, options)) {
-      if (this.json) await this.print(jsonLine(record));
-      else if (record.stream === 'GAP') this.note(`vm-agent: ${record.gapBytes} bytes of output were lost`);
-      else {
-        const stream = record.stream === 'STDERR' ? this.context.stderr : this.context.stdout;
-        await write(stream, logLine(record, this.timestamps));
+    for (let exitCode = 0; ; ) {
+      try {
+        for await (const record of client.logs(request, options)) await this.show(record);
+        return exitCode;
+      } catch (err) {
+        const cursor = behindDamage(err);
+        if (cursor === undefined) throw err;
+        this.note(`vm-agent: ${messageOf(err)}`);
+        request = { ...scope, follow: this.follow, cursor };
+        exitCode = this.exitCodeOf(err);
       }
     }
-    return 0;
   }
+
+  private async show(record: LogRecord): Promise<void> {
+    if (this.json) return this.print(jsonLine(record));
+    if (record.stream === 'GAP') return this.note(`vm-agent: ${record.gapBytes} bytes of output were lost`);
+    const stream = record.stream === 'STDERR' ? this.context.stderr : this.context.stdout;
+    await write(stream, logLine(record, this.timestamps));
+  }
+}
+
+/** Where output goes on behind a damaged piece of it; undefined for every other error. */
+function behindDamage(err: unknown): string | undefined {
+  return err instanceof HubError && err.reason === 'STORE_CORRUPT' ? err.metadata.next : undefined;
 }
