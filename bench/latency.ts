@@ -74,6 +74,9 @@ async function submitted(client: VmAgentClient, starts: Starts, count: number): 
   return times;
 }
 
+/** How long a start may take. */
+const START_MS = 10_000;
+
 /** Waits for starts of tasks. */
 class Starts {
   private readonly waiting = new Map<string, (atMs: number) => void>();
@@ -86,7 +89,13 @@ class Starts {
   }
 
   of(task: string): Promise<number> {
-    return new Promise((resolve) => this.waiting.set(task, resolve));
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error(`no start of ${task} in the journal`)), START_MS);
+      this.waiting.set(task, (atMs) => {
+        clearTimeout(late);
+        resolve(atMs);
+      });
+    });
   }
 }
 

@@ -4,16 +4,14 @@ import { open } from 'node:fs/promises';
 const handle = await open('/dev/null');
 const prototype = Object.getPrototypeOf(handle);
 await handle.close();
-const { appendFile, datasync } = prototype;
+const { write, datasync } = prototype;
 const started = new Map();
 
-prototype.appendFile = function (data, ...rest) {
-  const text = String(data);
-  const tasks = [...text.matchAll(/"task":"([^"]+)","attempt":\d+,"state":"RUNNING"/g)].map(
-    (match) => match[1],
-  );
+prototype.write = function (data, ...rest) {
+  const found = String(data).matchAll(/"task":"([^"]+)","attempt":\d+,"state":"RUNNING"/g);
+  const tasks = [...found].map((match) => match[1]);
   if (tasks.length > 0) started.set(this, [...(started.get(this) ?? []), ...tasks]);
-  return appendFile.call(this, data, ...rest);
+  return write.call(this, data, ...rest);
 };
 prototype.datasync = async function () {
   await datasync.call(this);
