@@ -82,7 +82,7 @@ describe('stored output', function () {
     await log.expire({ maxBytes: 0, minTimeMs: 0 });
     delay.disable();
     expect(readdirSync(join(dir, 'output')).filter((name) => name.endsWith('.log'))).to.deep.equal([]);
-    expect(delay.max / 1e6, 'longest stop in ms').to.be.below(250);
+    expect(delay.max / 1e6, 'longest stop in ms').to.be.below(100);
     const follower = log.read({ scope: { task: 't' }, after: first?.cursor ?? 0, maxBytes: 1 });
     expect(await follower.catch((err: HubError) => err.reason)).to.equal('LOG_EXPIRED');
     await log.close();
