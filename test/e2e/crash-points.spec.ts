@@ -50,7 +50,9 @@ describe('a hub that is killed at a point of its work (TRUST 65, 103)', function
       const marks = await hub.rest('GET', `/tasks/check-${rounds}/output?stream=stdout`);
       expect(marks.text, check.text).to.equal('ran\n');
       const tasks = list((await hub.rest('GET', '/agents/dev/tasks?pageSize=200')).json, 'tasks');
-      expect(tasks.filter((one) => at(one, 'id') === body.id || at(one, 'taskId') === body.id)).to.have.length(1);
+      expect(
+        tasks.filter((one) => at(one, 'id') === body.id || at(one, 'taskId') === body.id),
+      ).to.have.length(1);
       return again;
     });
   });
