@@ -4,7 +4,9 @@ const EXIT_CODES = `Exit codes
   2    wrong usage or a bad value
   3    no such agent, task, snapshot or provider
   4    not authenticated or not allowed
+  65   stored data is damaged or of a newer version
   69   the hub cannot be reached
+  74   hub: its home or disk cannot be used
   130  ended by Ctrl-C (128 + n: by signal n)
 
 exec, shell and task --wait answer the exit code of the remote command, and
