@@ -148,7 +148,7 @@ async function stoppable(
   using _polite = onAbort(ctx.stop.signal, () => {
     killed = true;
     tree.signal('SIGTERM');
-    tree.signal('SIGCONT');
+    tree.thaw();
     timer = ctx.clock.after(GRACE_MS, () => tree.kill());
   });
   using _forced = onAbort(ctx.stop.forced, () => tree.kill());

@@ -67,11 +67,22 @@ export class TaskTree {
     for (const pid of this.targets()) if (pid !== this.init) signalProcess(pid, signal);
   }
 
-  /** Stops every process of the task. Answers whether all of them stand, also those that were just forked. */
+  /**
+   * Stops every process of the task. Answers whether all of them stand, also those that were just forked. Those that
+   * wait for the task outside of its namespace come first: nsenter stops itself when it sees its child stop, and
+   * would stand still for ever.
+   */
   freeze(): boolean {
-    const moving = this.pids().filter((pid) => pid !== this.init && !isStopped(pid));
+    const all = [...this.waiting(), ...this.pids()];
+    const moving = all.filter((pid) => pid !== this.init && !isStopped(pid));
     for (const pid of moving) signalProcess(pid, 'SIGSTOP');
     return moving.length === 0;
+  }
+
+  /** Lets every process go on; those that wait for the task last. */
+  thaw(): void {
+    this.signal('SIGCONT');
+    for (const pid of this.waiting()) signalProcess(pid, 'SIGCONT');
   }
 
   /** Kills every process of the task. */
@@ -93,6 +104,12 @@ export class TaskTree {
     const { pid: leader } = this;
     if (this.namespace !== undefined || this.cgroup !== undefined || leader === undefined) return this.pids();
     return [-leader, ...pidsWithMark(this.mark).filter((pid) => processGroup(pid) !== leader)];
+  }
+
+  /** Processes outside of the namespace of the task that brought it there and wait for its end. */
+  private waiting(): readonly number[] {
+    if (this.namespace === undefined || this.pid === undefined) return [];
+    return pidsInGroup(this.pid).filter((pid) => pidNamespace(pid) !== this.namespace);
   }
 
   private pids(): readonly number[] {

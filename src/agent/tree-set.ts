@@ -36,6 +36,6 @@ export class TreeSet {
   /** Lets them go on. */
   thaw(): void {
     this.frozen = false;
-    for (const tree of this.trees) tree.signal('SIGCONT');
+    for (const tree of this.trees) tree.thaw();
   }
 }

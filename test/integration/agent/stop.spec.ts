@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { PROCESS_GROUP } from '../../../src/agent/kill-scope.js';
@@ -85,6 +86,22 @@ describe('agent: ending tasks', () => {
         const end = await harness.hub.exec('t', 'sleep 600 & echo done');
         expect(end.outcome).to.include({ exitCode: 0, stdoutTail: 'done\n' });
         expect((end.endMs ?? 0) - (end.startMs ?? 0)).to.be.lessThan(5000);
+      });
+
+      it('freezes a task for a snapshot, and lets it go on to its end', async () => {
+        const { hub, home } = harness;
+        const command = 'echo up; until [ -e go ]; do sleep 0.01; done; exit 3';
+        hub.assign('t', { type: 'exec', run: { command } } as never);
+        await hub.until(() => hub.size('t') > 0);
+        for (const barrier of ['first', 'second']) {
+          hub.send({ type: 'prepare', barrier });
+          await hub.until(() => hub.frames.some((f) => f.type === 'prepared' && f.barrier === barrier));
+          await sleep(50);
+          hub.send({ type: 'resume', barrier });
+        }
+        writeFileSync(join(home, 'go'), '');
+        expect(await Promise.race([hub.ended('t'), sleep(5000)])).to.deep.include({ state: 'FAILED' });
+        expect((await hub.ended('t')).outcome?.exitCode).to.equal(3);
       });
     });
 
