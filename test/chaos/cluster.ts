@@ -132,10 +132,11 @@ export class Cluster {
     try {
       for (const name of this.machines) await this.destroy(name);
       await this.hub.stop().catch(() => undefined);
-      if (this.ownDisk) await runCommand('umount', [join(this.dir, 'disk')]);
       await this.hub.close();
     } finally {
+      await this.hub.crash();
       for (const pid of await processesNaming(this.dir)) kill(pid);
+      if (this.ownDisk) await runCommand('umount', ['--lazy', join(this.dir, 'disk')]);
       await rm(this.dir, { recursive: true, force: true });
     }
   }

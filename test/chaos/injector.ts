@@ -3,8 +3,8 @@ import { type Cluster, FIRST } from './cluster.js';
 import type { Fault, FaultKind } from './faults.js';
 
 const HEAL_POLL_MS = 500;
-/** For a machine to be back after a restore that was disturbed. */
-const HEAL_LIMIT_MS = 120_000;
+/** For a restore that is disturbed again and again, and for it alone when nothing else happens any more. */
+const HEAL_LIMIT_MS = 900_000;
 
 /** Lets the faults of a run happen, each at its moment; those of different kinds overlap. */
 export class Injector {
@@ -23,6 +23,9 @@ export class Injector {
     restore: 0,
     fillDisk: 0,
   };
+
+  /** What did not work though it had all the time that it needs. */
+  readonly failures: string[] = [];
 
   constructor(
     private readonly cluster: Cluster,
@@ -100,7 +103,10 @@ export class Injector {
         .catch(() => undefined);
       if (answer?.status === 200) break;
       this.log(`restore of ${machine}: ${answer?.status} ${answer?.text.slice(0, 300)}`);
-      if (Date.now() > deadline) throw new Error(`${machine} cannot be restored: ${answer?.text}`);
+      if (Date.now() > deadline) {
+        this.failures.push(`${machine} cannot be restored: ${answer?.text}`);
+        return;
+      }
       await sleep(HEAL_POLL_MS, undefined, { signal });
     }
     if (snapshot !== FIRST) await this.cluster.admin('DELETE', `${path}/${snapshot}`).catch(() => undefined);

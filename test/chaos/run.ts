@@ -59,9 +59,10 @@ export async function runChaos(options: ChaosOptions, log: (line: string) => voi
     await cluster.killHub(0);
     await observer.finish([...load.ids.values()]);
     const lostReasons = ['RESTORED', ...(options.survival ? [] : ['AGENT_CRASHED'])];
+    const failed = injector.failures.map((what) => ({ rule: 'machines', task: '', what }));
     report = {
       options,
-      violations: check(history, { lostReasons }),
+      violations: [...check(history, { lostReasons }), ...failed],
       seconds: Math.round((performance.now() - startMs) / 1000),
       counts: injector.counts,
       ends: endsOf(history),

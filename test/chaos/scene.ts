@@ -45,7 +45,7 @@ export class Scene {
     const tasks = Array.from({ length: count }, (_, n) => this.taskOf(n, seconds));
     await this.load.run(tasks, 100);
     await this.until('all tasks run', async () => {
-      const answer = await this.cluster.admin('GET', '/tasks?state=RUNNING&pageSize=1000');
+      const answer = await this.cluster.admin('GET', '/tasks?states=RUNNING&pageSize=500');
       return JSON.stringify(answer.json).split('"state":"RUNNING"').length > count;
     });
   }
@@ -64,7 +64,7 @@ export class Scene {
   /** Whether so many agents are connected. */
   online(count: number): () => Promise<boolean> {
     return async () => {
-      const answer = await this.cluster.admin('GET', '/agents?status=online&pageSize=1000');
+      const answer = await this.cluster.admin('GET', '/agents?status=online&pageSize=500');
       return JSON.stringify(answer.json).split('"status":"online"').length > count;
     };
   }

@@ -18,14 +18,14 @@ describe('20 running tasks', function () {
     [`${LONG_MS / 1000} s`, LONG_MS],
   ] as const) {
     it(`end once, with every line, when the hub is killed and comes back after ${title}`, async () => {
-      await scene.startTasks(20, 6);
+      await scene.startTasks(20, 12);
       await scene.cluster.killHub(backAfterMs);
       expect(await scene.verdict()).to.deep.equal([]);
     });
   }
 
   it('never run twice when their agents are killed', async () => {
-    await scene.startTasks(20, 6);
+    await scene.startTasks(20, 12);
     await Promise.all([0, 1, 2, 3].map((agent) => scene.cluster.killAgent(agent, agent * 500)));
     expect(await scene.verdict(['AGENT_CRASHED'])).to.deep.equal([]);
   });
