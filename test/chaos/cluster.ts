@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, open, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KeyedMutex } from '../../src/base/keyed-mutex.js';
@@ -7,7 +7,6 @@ import { createClient, type VmAgentClient } from '../../src/client/index.js';
 import { runCommand } from '../support/e2e/command.js';
 import { freePorts } from '../support/e2e/free-ports.js';
 import { HubProcess, type RestAnswer } from '../support/e2e/hub-process.js';
-import { processesNaming } from '../support/e2e/leftovers.js';
 import { AgentProcess } from './agent-process.js';
 import type { ChaosOptions } from './options.js';
 
@@ -135,7 +134,7 @@ export class Cluster {
       await this.hub.close();
     } finally {
       await this.hub.crash();
-      for (const pid of await processesNaming(this.dir)) kill(pid);
+      await killStarted(this.dir);
       if (this.ownDisk) await runCommand('umount', ['--lazy', join(this.dir, 'disk')]);
       await rm(this.dir, { recursive: true, force: true });
     }
@@ -192,6 +191,18 @@ async function paused(pid: number, forMs: number): Promise<void> {
     await sleep(forMs);
   } finally {
     process.kill(pid, 'SIGCONT');
+  }
+}
+
+/** Kills what was started for a directory: its path stands in the command line or the environment. */
+async function killStarted(dir: string): Promise<void> {
+  for (const pid of (await readdir('/proc')).map(Number)) {
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    const texts = ['cmdline', 'environ'].map((name) =>
+      readFile(`/proc/${pid}/${name}`, 'latin1').catch(() => ''),
+    );
+    const words = (await Promise.all(texts)).join('\0').split('\0');
+    if (words.some((word) => word.includes(`${dir}/`))) kill(pid);
   }
 }
 
