@@ -68,15 +68,13 @@ export class TaskTree {
   }
 
   /**
-   * Stops every process of the task. Answers whether all of them stand, also those that were just forked. Those that
-   * wait for the task outside of its namespace come first: nsenter stops itself when it sees its child stop, and
-   * would stand still for ever.
+   * Stops every process of the task. Answers whether all of them stand, also those that were just forked; ask again
+   * until they do. Those that wait for the task outside of its namespace have to stand before any other stops:
+   * nsenter stops itself when it sees its child stop, and would stand still for ever.
    */
   freeze(): boolean {
-    const all = [...this.waiting(), ...this.pids()];
-    const moving = all.filter((pid) => pid !== this.init && !isStopped(pid));
-    for (const pid of moving) signalProcess(pid, 'SIGSTOP');
-    return moving.length === 0;
+    if (stopMoving(this.waiting()) > 0) return false;
+    return stopMoving(this.pids().filter((pid) => pid !== this.init)) === 0;
   }
 
   /** Lets every process go on; those that wait for the task last. */
@@ -118,6 +116,13 @@ export class TaskTree {
     const inGroup = this.pid === undefined ? [] : pidsInGroup(this.pid);
     return [...new Set([...inGroup, ...pidsWithMark(this.mark)])];
   }
+}
+
+/** Stops processes; answers how many of them moved. */
+function stopMoving(pids: readonly number[]): number {
+  const moving = pids.filter((pid) => !isStopped(pid));
+  for (const pid of moving) signalProcess(pid, 'SIGSTOP');
+  return moving.length;
 }
 
 function pidsInCgroup(path: string): readonly number[] {
