@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.js';
 import type { Logger } from '../base/logger.js';
 import type { AgentConfig } from './agent-config.js';
 import type { KillScope } from './kill-scope.js';
-import type { SpoolLimits } from './spool.js';
+import type { SpoolLimits } from './spool-writer.js';
 
 /** What an agent is started with. */
 export interface AgentOptions {
@@ -20,6 +20,11 @@ export interface AgentOptions {
   /** The program that runs `script` tasks. */
   readonly node: string;
   readonly spoolLimits?: SpoolLimits;
+  /**
+   * Starts a keeper of this state directory in a process of its own, so that tasks outlive the agent. Default: a
+   * keeper inside this process, and tasks that run when it dies are lost.
+   */
+  readonly launchKeeper?: (stateDir: string) => Promise<void>;
   readonly clock: Clock;
   readonly log: Logger;
 }

@@ -41,6 +41,7 @@ export class Agent implements AgentSide {
   private maxReportBytes = Number.POSITIVE_INFINITY;
   private stopping = false;
   private frozen = false;
+  private leaving = false;
 
   private constructor(
     private readonly options: AgentOptions,
@@ -184,7 +185,19 @@ export class Agent implements AgentSide {
     return this.session !== undefined;
   }
 
-  /** Releases the state directory. */
+  /**
+   * Ends this agent and not what runs: the next one on this state directory goes on with that. Answers whether a
+   * session is there that closes now.
+   */
+  leave(): boolean {
+    this.leaving = true;
+    this.thaw();
+    this.parts.runner.setHeld(true);
+    this.session?.close(-1);
+    return this.session !== undefined;
+  }
+
+  /** Releases the state directory. The keeper ends too, unless something runs or this agent only leaves. */
   close(): Promise<void> {
     this.healthTimer?.[Symbol.dispose]();
     this.thawTimer?.[Symbol.dispose]();
@@ -199,7 +212,7 @@ export class Agent implements AgentSide {
     this.disposer.use(lock);
     this.disposer.use(this.journal);
     this.disposer.use(this.output);
-    this.disposer.use(this.parts.pipes);
+    this.disposer.defer(() => this.parts.keeper.close(this.parts.runner.idle && !this.leaving));
     this.disposer.use(this.parts.shells);
   }
 
@@ -237,7 +250,7 @@ export class Agent implements AgentSide {
     this.thawTimer?.[Symbol.dispose]();
     this.thawTimer = clock.after(MAX_FROZEN_MS, () => this.thaw());
     runDetached(log, 'freeze', async () => {
-      if (await this.parts.trees.freeze()) this.outbox.push({ type: 'prepared', barrier });
+      if (await this.parts.keeper.freeze()) this.outbox.push({ type: 'prepared', barrier });
       else log.warn('the tasks could not be frozen', { barrier });
     });
   }
@@ -246,7 +259,7 @@ export class Agent implements AgentSide {
     if (!this.frozen) return;
     this.frozen = false;
     this.thawTimer?.[Symbol.dispose]();
-    this.parts.trees.thaw();
+    this.parts.keeper.thaw();
     this.output.setPaused(false);
     if (!this.stopping) this.parts.runner.setHeld(false);
   }

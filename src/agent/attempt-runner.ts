@@ -4,23 +4,16 @@ import type { Logger } from '../base/logger.js';
 import { Wakeups } from '../base/wakeups.js';
 import type { Assignment, AttemptReport } from '../model/agent-protocol.js';
 import { ID_PATTERN } from '../model/names.js';
-import type { TaskOutcome } from '../model/task.js';
 import { type AttemptId, attemptKey } from './attempt-id.js';
-import { type AttemptStore, withOutput } from './attempt-store.js';
-import { execute } from './executors/execute.js';
-import type { Ending, ExecutorContext } from './executors/executor.js';
+import type { AttemptStore, TakenOver } from './attempt-store.js';
+import type { Ending } from './executors/executor.js';
 import type { Journal } from './journal.js';
-import type { KillScope } from './kill-scope.js';
+import type { KeeperClient, KeptEnd } from './keeper/keeper-client.js';
+import type { RunRequest } from './keeper/messages.js';
 import { type LaneItem, Lanes } from './lanes.js';
 import type { Outbox } from './outbox.js';
 import type { OutputQueue } from './output-queue.js';
-import { OutputSink } from './output-sink.js';
-import type { PipePool } from './pipe-pool.js';
-import type { Spool } from './spool.js';
-import { StopSwitch } from './stop.js';
-import type { TreeSet } from './tree-set.js';
-
-const MAX_MESSAGE_CHARACTERS = 1024;
+import type { StopKind } from './stop.js';
 
 /** What {@link AttemptRunner} needs. */
 export interface AttemptRunnerOptions {
@@ -28,25 +21,26 @@ export interface AttemptRunnerOptions {
   readonly store: AttemptStore;
   readonly outbox: Outbox;
   readonly output: OutputQueue;
-  readonly pipes: PipePool;
-  readonly trees: TreeSet;
-  readonly scope: KillScope;
+  readonly keeper: KeeperClient;
   readonly clock: Clock;
   readonly log: Logger;
-  /** What executors need besides. */
-  readonly executor: Omit<ExecutorContext, 'process' | 'log'>;
 }
 
 /** An attempt that waits, runs, or whose end is being written down. */
 interface Item extends LaneItem {
-  readonly assignment: Assignment;
-  readonly stop: StopSwitch;
+  readonly id: AttemptId;
+  /** What to run; undefined for one that an earlier agent started. */
+  readonly request: RunRequest | undefined;
+  /** Whether the keeper has it, or will as soon as there is one. */
+  kept: boolean;
+  /** Why it is to end, when that was said before the keeper had it. */
+  stopped: StopKind | undefined;
   forgotten: boolean;
 }
 
 /**
- * Runs attempts: each at most once, in the order of its lane. RUNNING is in the journal before anything is
- * started, the end before it is reported.
+ * Has attempts run by the keeper: each at most once, in the order of its lane. RUNNING is in the journal before
+ * anything is started, the end before it is reported.
  */
 export class AttemptRunner {
   private readonly items = new Map<string, Item>();
@@ -73,7 +67,9 @@ export class AttemptRunner {
 
   /** Attempts that were taken and of which the journal says nothing yet, in order. */
   unrecorded(): readonly AttemptId[] {
-    return [...this.items.values()].map(idOf).filter((id) => this.options.journal.get(id) === undefined);
+    return [...this.items.values()]
+      .map(({ id }) => id)
+      .filter((id) => this.options.journal.get(id) === undefined);
   }
 
   /** How many attempts of a lane run at once. */
@@ -87,30 +83,33 @@ export class AttemptRunner {
   }
 
   /** Takes an attempt. One that is known is answered with its recorded state and never run again. */
-  assign(assignment: Assignment): void {
-    if (!ID_PATTERN.test(assignment.task)) {
-      this.options.log.error('an assignment has an id that is not one', {
-        task: assignment.task.slice(0, 200),
-      });
+  assign({ task, attempt, lane, stopLaneOnFailure, spec }: Assignment): void {
+    const id = { task, attempt };
+    if (!ID_PATTERN.test(task)) {
+      this.options.log.error('an assignment has an id that is not one', { task: task.slice(0, 200) });
       return;
     }
-    const known = this.recorded(assignment);
+    const known = this.recorded(id);
     if (known !== undefined) {
       this.options.outbox.report(known);
       return;
     }
-    const { lane, stopLaneOnFailure } = assignment;
-    const item: Item = { lane, stopLaneOnFailure, assignment, stop: new StopSwitch(), forgotten: false };
-    this.items.set(attemptKey(assignment), item);
-    this.lanes.add(item);
+    this.lanes.add(this.newItem({ ...id, lane, stopLaneOnFailure, spec }, false));
+  }
+
+  /** Goes on with an attempt that an earlier agent started. */
+  takeOver({ attempt: { task, attempt, lane, stopLaneOnFailure }, end, startMs }: TakenOver): void {
+    const item = this.newItem({ task, attempt, lane, stopLaneOnFailure }, true);
+    this.lanes.addRunning(item);
+    runDetached(this.options.log, 'attempt', () => this.follow(item, startMs, end));
   }
 
   /** Ends an attempt that cannot be run at all. */
   refuse(id: AttemptId, message: string): void {
     if (this.recorded(id) !== undefined) return;
-    runDetached(this.options.log, 'refuse', () =>
-      this.write(id, { state: 'FAILED', reason: 'INVALID_ARGUMENT', message }),
-    );
+    const ending: Ending = { state: 'FAILED', reason: 'INVALID_ARGUMENT', message };
+    const { store, outbox, log } = this.options;
+    runDetached(log, 'refuse', async () => outbox.report(await store.finishPlain(id, undefined, ending)));
   }
 
   /** Ends an attempt on behalf of a caller. */
@@ -120,8 +119,7 @@ export class AttemptRunner {
       const known = this.recorded(id);
       if (known !== undefined) this.options.outbox.report(known);
     } else if (this.lanes.remove(item)) this.giveBack(item, 'CANCELLED', 'cancelled before it started');
-    else if (force) item.stop.force('CANCELLED');
-    else item.stop.stop('CANCELLED');
+    else this.stop(item, 'CANCELLED', force);
   }
 
   /** Kills an attempt and forgets everything about it. */
@@ -129,7 +127,7 @@ export class AttemptRunner {
     const item = this.items.get(attemptKey(id));
     if (item !== undefined && !this.lanes.remove(item)) {
       item.forgotten = true;
-      item.stop.force('FORGOTTEN');
+      this.stop(item, 'FORGOTTEN', true);
       return;
     }
     this.items.delete(attemptKey(id));
@@ -141,7 +139,7 @@ export class AttemptRunner {
     this.lanes.setHeld(true);
     for (const [key, item] of this.items) {
       if (this.lanes.remove(item)) this.items.delete(key);
-      else item.stop.stop('AGENT_STOPPED');
+      else this.stop(item, 'AGENT_STOPPED', false);
     }
     this.ended.notify();
   }
@@ -160,54 +158,86 @@ export class AttemptRunner {
     return { task: id.task, attempt: id.attempt, state: 'DISPATCHED', sequence: 0 };
   }
 
+  private newItem(request: Omit<RunRequest, 'spec'> & Partial<RunRequest>, kept: boolean): Item {
+    const { task, attempt, lane, stopLaneOnFailure, spec } = request;
+    const id = { task, attempt };
+    const whole = spec && { ...id, lane, stopLaneOnFailure, spec };
+    const item: Item = {
+      id,
+      lane,
+      stopLaneOnFailure,
+      request: whole,
+      kept,
+      stopped: undefined,
+      forgotten: false,
+    };
+    this.items.set(attemptKey(id), item);
+    return item;
+  }
+
+  private stop(item: Item, kind: StopKind, force: boolean): void {
+    item.stopped ??= kind;
+    if (item.kept) this.options.keeper.stop(item.id, kind, force);
+  }
+
   private async run(item: Item): Promise<void> {
-    const id = idOf(item);
-    const { journal, outbox, clock, store } = this.options;
+    const { id, request } = item;
+    const { journal, outbox, store, keeper, clock } = this.options;
     const startMs = clock.now();
     outbox.report(await journal.record({ ...id, state: 'RUNNING', startMs }));
-    const spool = store.newSpool(id);
-    const ending = await this.execute(item, spool);
-    this.end(item, ending, startMs, spool);
-    this.lanes.ended(item, ending.state !== 'SUCCEEDED');
+    if (item.stopped !== undefined || request === undefined) {
+      const ending: Ending = { state: 'CANCELLED', reason: item.stopped ?? 'CANCELLED' };
+      void this.end(item, () => store.finishPlain(id, startMs, ending));
+      this.lanes.ended(item, true);
+      return;
+    }
+    store.openSpool(id);
+    item.kept = true;
+    await this.follow(item, startMs, keeper.run(request));
   }
 
-  private async execute(item: Item, spool: Spool): Promise<Ending> {
-    const { stop, assignment } = item;
-    if (stop.kind !== undefined) return { state: 'CANCELLED', reason: stop.kind };
-    using _limit = this.options.clock.after(assignment.spec.timeoutMs, () => stop.stop('TIMEOUT'));
-    return await execute(this.contextOf(item, spool), assignment.spec);
+  /** The next of the lane need not wait until the end is durable, but for all processes to be gone. */
+  private async follow(item: Item, startMs: number | undefined, end: Promise<KeptEnd>): Promise<void> {
+    const kept = await end;
+    const written = this.end(item, () => this.finish(item.id, startMs, kept));
+    if (kept.type === 'lost') await written;
+    this.lanes.ended(item, kept.type !== 'exited' || kept.record.ending.state !== 'SUCCEEDED');
   }
 
-  private contextOf(item: Item, spool: Spool): ExecutorContext {
-    const { pipes, trees, scope, clock, executor, output: queue, store } = this.options;
-    const log = this.options.log.with({ ...idOf(item) });
-    const sink = new OutputSink({ spool, queue, clock, log });
-    const mark = store.mark(idOf(item));
-    return { ...executor, log, process: { scope, mark, sink, pipes, clock, trees, stop: item.stop } };
+  private finish(id: AttemptId, startMs: number | undefined, kept: KeptEnd): Promise<AttemptReport> {
+    const { store } = this.options;
+    switch (kept.type) {
+      case 'exited':
+        return store.finish(id, startMs, kept.record);
+      case 'failed':
+        return store.finishPlain(id, startMs, {
+          state: 'FAILED',
+          reason: 'INTERNAL',
+          message: kept.message,
+        });
+      case 'lost':
+        return store.lost(id, startMs);
+    }
   }
 
   private giveBack(item: Item, reason: string, message: string): void {
-    this.end(item, { state: 'CANCELLED', reason, message });
+    const ending: Ending = { state: 'CANCELLED', reason, message };
+    void this.end(item, () => this.options.store.finishPlain(item.id, undefined, ending));
   }
 
   /** Writes the end of an item down; the item stays until that is durable, so that it cannot be run again. */
-  private end(item: Item, ending: Ending, startMs?: number, spool?: Spool): void {
-    const id = idOf(item);
-    runDetached(this.options.log, 'report', async () => {
-      if (!item.forgotten) await this.write(id, ending, startMs, spool);
-      this.items.delete(attemptKey(id));
-      if (item.forgotten) this.forgetRecords(id);
+  private end(item: Item, write: () => Promise<AttemptReport>): Promise<void> {
+    const { outbox, log } = this.options;
+    const work = async () => {
+      const report = await write();
+      if (!item.forgotten) outbox.report(report);
+      this.items.delete(attemptKey(item.id));
+      if (item.forgotten) this.forgetRecords(item.id);
       this.ended.notify();
-    });
-  }
-
-  private async write(id: AttemptId, ending: Ending, startMs?: number, spool?: Spool): Promise<void> {
-    const { journal, outbox, clock } = this.options;
-    const start = startMs === undefined ? {} : { startMs };
-    const outcome = withOutput(outcomeOf(ending), spool);
-    const { task, attempt } = id;
-    const fact = { task, attempt, state: ending.state, ...start, endMs: clock.now(), outcome };
-    outbox.report(await journal.record(fact));
+    };
+    return work().catch((err: unknown) =>
+      log.error('an end could not be written', { ...item.id, error: err }),
+    );
   }
 
   /** The output goes last: who waits until the hub was told everything looks again then. */
@@ -215,26 +245,4 @@ export class AttemptRunner {
     runDetached(this.options.log, 'forget', () => this.options.journal.forget(id));
     this.options.output.remove(id);
   }
-}
-
-function idOf(item: Item): AttemptId {
-  const { task, attempt } = item.assignment;
-  return { task, attempt };
-}
-
-function outcomeOf(ending: Ending): TaskOutcome {
-  const { exitCode, signal, reason, message, killed = false, result } = ending;
-  return {
-    ...(exitCode === undefined ? {} : { exitCode }),
-    ...(signal === undefined ? {} : { signal }),
-    reason,
-    ...(message === undefined ? {} : { message: message.slice(0, MAX_MESSAGE_CHARACTERS) }),
-    stdoutBytes: 0,
-    stderrBytes: 0,
-    stdoutTail: '',
-    stderrTail: '',
-    killed,
-    lostBytes: 0,
-    ...(result === undefined ? {} : { result }),
-  };
 }

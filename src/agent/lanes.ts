@@ -46,6 +46,13 @@ export class Lanes<T extends LaneItem> {
     this.pump(item.lane);
   }
 
+  /** An item of an earlier process runs already. */
+  addRunning(item: T): void {
+    const lane = this.lanes.get(item.lane) ?? { waiting: [], running: 0 };
+    this.lanes.set(item.lane, lane);
+    lane.running += 1;
+  }
+
   /** Takes an item out that was not started. False when it was, or is not here. */
   remove(item: T): boolean {
     const waiting = this.lanes.get(item.lane)?.waiting ?? [];

@@ -3,6 +3,7 @@ import type { OutputFrame } from '../model/agent-protocol.js';
 import type { OutputProgress } from '../model/output.js';
 import { type AttemptId, attemptKey } from './attempt-id.js';
 import type { Spool } from './spool.js';
+import type { SpoolEnd } from './spool-writer.js';
 
 /**
  * What is to be sent of all spools, one chunk of each in turn, never more unacknowledged than the window.
@@ -101,7 +102,8 @@ export class OutputQueue {
   }
 
   /** There is new output. */
-  wake(): void {
+  extend(id: AttemptId, end: SpoolEnd): void {
+    this.get(id)?.extend(end);
     this.ready.notify();
   }
 

@@ -2,17 +2,20 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '../base/clock.js';
 import { deferred } from '../base/deferred.js';
 import type { Logger } from '../base/logger.js';
+import type { Wakeups } from '../base/wakeups.js';
 import type { OutputStream } from '../model/output.js';
-import type { OutputQueue } from './output-queue.js';
-import type { Spool } from './spool.js';
+import type { SpoolWriter } from './spool-writer.js';
 
 /** How long to wait for room before looking again. */
 const RETRY_MS = 1000;
 
 /** What {@link OutputSink} needs. */
 export interface OutputSinkOptions {
-  readonly spool: Spool;
-  readonly queue: OutputQueue;
+  readonly spool: SpoolWriter;
+  /** Something was stored. */
+  readonly onStored: () => void;
+  /** The spool has room again. */
+  readonly room: Wakeups;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -59,22 +62,22 @@ export class OutputSink {
   }
 
   private store(stream: OutputStream, data: Buffer): boolean {
-    const { spool, queue, clock, log } = this.options;
+    const { spool, onStored, clock, log } = this.options;
     if (spool.full) return false;
     try {
       spool.append(stream, data, clock.now());
     } catch (err) {
-      log.warn('output could not be stored', { ...spool.id, error: err });
+      log.warn('output could not be stored', { error: err });
       return false;
     }
-    queue.wake();
+    onStored();
     return true;
   }
 
-  /** Acknowledgements came, or some time went by. */
+  /** Room was made, or some time went by. */
   private room(source: Readable): Promise<void> {
     const { promise, resolve } = deferred();
-    const listener = this.options.queue.progress.listen(resolve);
+    const listener = this.options.room.listen(resolve);
     const timer = this.options.clock.after(RETRY_MS, resolve);
     source.once('close', resolve);
     return promise.finally(() => {

@@ -63,23 +63,32 @@ export function processGroup(pid: number): number | undefined {
 }
 
 /** Processes whose environment, as they were started, carries this mark or one that begins with it. */
-export function pidsWithMark(markPrefix: string): readonly number[] {
-  const wanted = `\0${RUN_MARK}=${markPrefix}`;
+export function pidsWithMark(markPrefix: string, except: ReadonlySet<string> = new Set()): readonly number[] {
   return allPids().filter((pid) => {
-    try {
-      return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(wanted);
-    } catch {
-      return false;
-    }
+    const mark = markOf(pid);
+    return mark?.startsWith(markPrefix) === true && !except.has(mark);
   });
 }
 
-/** Kills all processes that carry a mark, also those that fork meanwhile. Answers how many were found at first. */
-export function killMarked(markPrefix: string): number {
-  const first = pidsWithMark(markPrefix);
+function markOf(pid: number): string | undefined {
+  const begin = `${RUN_MARK}=`;
+  try {
+    const entries = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
+    return entries.find((entry) => entry.startsWith(begin))?.slice(begin.length);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Kills all processes that carry a mark, also those that fork meanwhile; not those with exactly one of the marks
+ * in `except`. Answers how many were found at first.
+ */
+export function killMarked(markPrefix: string, except?: ReadonlySet<string>): number {
+  const first = pidsWithMark(markPrefix, except);
   for (let pids = first, round = 0; pids.length > 0 && round < 10; round += 1) {
     for (const pid of pids) signalProcess(pid, 'SIGKILL');
-    pids = pidsWithMark(markPrefix).filter(isRunning);
+    pids = pidsWithMark(markPrefix, except).filter(isRunning);
   }
   return first.length;
 }

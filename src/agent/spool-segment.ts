@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, unlinkSync, writevSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, writevSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import type { OutputStream } from '../model/output.js';
 
@@ -16,28 +16,38 @@ export interface SpoolFrame {
   readonly data: Buffer;
 }
 
-/** One file of a spool: frames in the order in which they were read. */
+/** One file of a spool: frames in the order in which they were read. One process writes it and another reads it. */
 export class SpoolSegment {
   private readonly fd: number;
-  /** Size in bytes. */
+  /** Bytes that are written, as far as this process knows. */
   size: number;
-  /** Where each stream ends in this segment; absent when it has no frame here. */
+  /** Bytes that were read at least once. */
+  seen = 0;
+  /** Where each stream ends in what was read; absent when it has no frame there. */
   readonly ends: Partial<Record<OutputStream, number>> = {};
 
-  constructor(private readonly path: string) {
-    this.fd = openSync(path, 'a+', 0o600);
+  /** Opens a file; only a writer (`a+`) makes one that is missing. */
+  constructor(
+    private readonly path: string,
+    flags: 'a+' | 'r' = 'a+',
+  ) {
+    this.fd = openSync(path, flags, 0o600);
     this.size = fstatSync(this.fd).size;
   }
 
-  /** Reads all frames of a file that was left by an earlier process, and cuts a torn tail off. */
+  /** Reads all frames of a file that was left by an earlier process, and leaves a torn tail out. */
   recover(onFrame: (frame: SpoolFrame) => void): void {
     let position = 0;
     for (let next = this.read(position); next !== undefined; next = this.read(position)) {
-      this.ends[next.frame.stream] = next.frame.offset + next.frame.data.length;
       onFrame(next.frame);
       position = next.end;
     }
-    this.truncate(position);
+    this.size = position;
+  }
+
+  /** Takes what was written since into account. Default: all of it. */
+  grow(size = fstatSync(this.fd).size): void {
+    this.size = Math.max(this.size, size);
   }
 
   /** Adds a frame. A write that fails leaves the segment as it was. */
@@ -51,7 +61,6 @@ export class SpoolSegment {
       throw err;
     }
     this.size += HEADER_BYTES + frame.data.length;
-    this.ends[frame.stream] = frame.offset + frame.data.length;
   }
 
   /** The frame at a position, and where the next one begins; undefined at the end or where it is torn. */
@@ -71,7 +80,10 @@ export class SpoolSegment {
       timeMs: header.readDoubleLE(17),
       data,
     };
-    return { frame, end: position + HEADER_BYTES + length };
+    const end = position + HEADER_BYTES + length;
+    if (end > this.seen) this.ends[stream] = frame.offset + length;
+    this.seen = Math.max(this.seen, end);
+    return { frame, end };
   }
 
   close(): void {
@@ -81,7 +93,7 @@ export class SpoolSegment {
   /** Closes and deletes the file. */
   remove(): void {
     this.close();
-    unlinkSync(this.path);
+    rmSync(this.path, { force: true });
   }
 
   private truncate(size: number): void {

@@ -1,19 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { isErrno } from '../base/errno.js';
 import type { OutputChunk, OutputGap, OutputStream } from '../model/output.js';
 import type { AttemptId } from './attempt-id.js';
-import { MAX_FRAME_BYTES, type SpoolFrame, SpoolSegment } from './spool-segment.js';
+import { type SpoolFrame, SpoolSegment } from './spool-segment.js';
+import type { SpoolEnd } from './spool-writer.js';
 import { TextTail } from './text-tail.js';
 
 const STREAMS = ['STDOUT', 'STDERR'] as const;
-
-/** Limits of a {@link Spool}. */
-export interface SpoolLimits {
-  /** Bytes on disk above which the task is blocked. Default 256 MiB. */
-  readonly maxBytes?: number;
-  /** Size at which a new file is begun; a file is deleted as a whole. Default 8 MiB. */
-  readonly segmentBytes?: number;
-}
 
 /** The next thing to send of one attempt. */
 export type SpoolItem =
@@ -21,7 +15,7 @@ export type SpoolItem =
   | { readonly type: 'gap'; readonly gap: Omit<OutputGap, 'agent'> };
 
 /**
- * Output of one attempt on disk, from when it is read until the hub has it.
+ * Reads the output of one attempt from disk, from when it was written until the hub has it.
  *
  * Positions of each stream: `acked` <= `sent` <= `total`. Frames are sent in the order read; bytes below `sent`
  * are passed over, which makes a rewind of one stream harmless for the other. Files whose bytes are all acked
@@ -34,25 +28,25 @@ export class Spool {
   private readonly acked = { STDOUT: 0, STDERR: 0 };
   private readonly tails = { STDOUT: new TextTail(), STDERR: new TextTail() };
   private cursor = { segment: 0, position: 0 };
-  private nextNumber = 1;
+  /** Number of the file that may still grow. */
+  private growing = 1;
   private closed = false;
 
-  /** `dir` is made with the first byte. */
+  /** `onFreed` is told, after files were deleted, the number below which there are none. */
   constructor(
     readonly id: AttemptId,
     private readonly dir: string,
-    private readonly limits: SpoolLimits = {},
+    private readonly onFreed: (before: number) => void = () => {},
   ) {}
 
-  /** Takes up what an earlier process left; that is nothing when its task wrote nothing. */
+  /** Takes up what is on disk; that is nothing when the task wrote nothing. */
   recover(): void {
     const names = existsSync(this.dir) ? readdirSync(this.dir) : [];
     const numbers = names.map(Number).filter(Number.isInteger);
     for (const number of numbers.sort((a, b) => a - b)) {
-      const file = new SpoolSegment(join(this.dir, String(number)));
-      this.segments.push({ number, file });
-      this.nextNumber = number + 1;
-      file.recover((frame) => {
+      const file = this.open(number);
+      this.growing = number;
+      file?.recover((frame) => {
         this.total[frame.stream] = frame.offset + frame.data.length;
         this.tails[frame.stream].push(frame.data);
       });
@@ -75,30 +69,15 @@ export class Spool {
     return this.tails[stream].text();
   }
 
-  /** True when there is no room: the task must be blocked until acknowledgements free some. */
-  get full(): boolean {
-    const { maxBytes = 256 * 1024 * 1024 } = this.limits;
-    return this.sizeBytes >= maxBytes;
-  }
-
-  /** Bytes on disk. */
-  get sizeBytes(): number {
-    return this.segments.reduce((sum, { file }) => sum + file.size, 0);
-  }
-
-  /**
-   * Stores what was read; of more than {@link MAX_FRAME_BYTES} it makes several frames.
-   *
-   * @throws when the disk is full. Data of at most one frame was not taken at all then.
-   */
-  append(stream: OutputStream, data: Buffer, timeMs: number): void {
+  /** More was written. */
+  extend({ segment, size, totals }: SpoolEnd): void {
     if (this.closed) return;
-    for (let from = 0; from < data.length; from += MAX_FRAME_BYTES) {
-      const part = data.subarray(from, from + MAX_FRAME_BYTES);
-      this.openSegment().append({ stream, offset: this.total[stream], timeMs, data: part });
-      this.total[stream] += part.length;
-      this.tails[stream].push(part);
-    }
+    for (const { number, file } of this.segments) if (number >= this.growing && number < segment) file.grow();
+    const last = this.segments.at(-1)?.number ?? 0;
+    for (let number = Math.max(last + 1, this.growing); number < segment; number += 1) this.open(number);
+    if (size > 0) this.fileOf(segment, size)?.grow(size);
+    this.growing = segment;
+    this.declareTotals(totals);
   }
 
   /** The next chunk or gap to send; undefined when all was sent. */
@@ -108,6 +87,7 @@ export class Spool {
       if (segment === undefined) return this.missingTail();
       const found = segment.file.read(this.cursor.position);
       if (found === undefined) {
+        if (this.cursor.position < segment.file.size) segment.file.seen = segment.file.size;
         if (this.cursor.segment + 1 >= this.segments.length) return this.missingTail();
         this.cursor = { segment: this.cursor.segment + 1, position: 0 };
         continue;
@@ -149,6 +129,11 @@ export class Spool {
     this.rewindCursor();
   }
 
+  /** Goes on where another reader of the same files was. */
+  resume({ acked }: Spool): void {
+    for (const stream of STREAMS) this.rewind(stream, acked[stream]);
+  }
+
   /** Sends again all that is not acknowledged, after the connection was lost. */
   rewindAll(): void {
     for (const stream of STREAMS) this.rewind(stream, this.acked[stream]);
@@ -169,15 +154,25 @@ export class Spool {
     this.segments = [];
   }
 
-  private openSegment(): SpoolSegment {
-    const { segmentBytes = 8 * 1024 * 1024 } = this.limits;
+  private fileOf(number: number, size: number): SpoolSegment | undefined {
     const last = this.segments.at(-1);
-    if (last !== undefined && last.file.size < segmentBytes) return last.file;
-    if (last === undefined) mkdirSync(this.dir, { recursive: true, mode: 0o700 });
-    const file = new SpoolSegment(join(this.dir, String(this.nextNumber)));
-    this.segments.push({ number: this.nextNumber, file });
-    this.nextNumber += 1;
+    if (last?.number === number) return last.file;
+    const file = this.open(number);
+    // The frame behind may be half written.
+    if (file !== undefined) file.size = size;
     return file;
+  }
+
+  /** A file that is gone was acknowledged and deleted before. */
+  private open(number: number): SpoolSegment | undefined {
+    try {
+      const file = new SpoolSegment(join(this.dir, String(number)), 'r');
+      this.segments.push({ number, file });
+      return file;
+    } catch (err) {
+      if (isErrno(err, 'ENOENT')) return undefined;
+      throw err;
+    }
   }
 
   private take(frame: SpoolFrame): SpoolItem | undefined {
@@ -207,21 +202,20 @@ export class Spool {
   }
 
   private free(): boolean {
-    const { segmentBytes = 8 * 1024 * 1024 } = this.limits;
-    let freed = false;
+    const before = this.segments.length;
     for (let first = this.segments[0]; first !== undefined; first = this.segments[0]) {
-      const { file } = first;
-      const whole = STREAMS.every((stream) => (file.ends[stream] ?? 0) <= this.acked[stream]);
-      const stillFills = this.segments.length === 1 && file.size < segmentBytes && !this.full;
-      if (!whole || stillFills) return freed;
+      const { number, file } = first;
+      const acked = STREAMS.every((stream) => (file.ends[stream] ?? 0) <= this.acked[stream]);
+      if (number >= this.growing || file.seen < file.size || !acked) break;
       file.remove();
       this.segments.shift();
       this.cursor =
         this.cursor.segment === 0
           ? { segment: 0, position: 0 }
           : { ...this.cursor, segment: this.cursor.segment - 1 };
-      freed = true;
     }
-    return freed;
+    if (this.segments.length === before) return false;
+    this.onFreed(this.segments[0]?.number ?? this.growing);
+    return true;
   }
 }

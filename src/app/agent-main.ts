@@ -1,25 +1,14 @@
-import { readFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import packageJson from '../../package.json' with { type: 'json' };
-import { Agent } from '../agent/agent.js';
-import { type AgentConfig, ConfigError, loadAgentConfig } from '../agent/agent-config.js';
-import { findKillScope } from '../agent/kill-scope.js';
-import { HubLink } from '../agent/link/hub-link.js';
-import { systemClock } from '../base/clock.js';
 import { messageOf } from '../base/errno.js';
-import { createJsonLogger, type Logger } from '../base/logger.js';
 
-/** Exit code for settings that cannot be used (sysexits EX_CONFIG). */
-const EXIT_CONFIG = 78;
 const EXIT_USAGE = 64;
-/** For the hub to take the last reports before the agent leaves. */
-const TELL_MS = 5000;
-/** Settings of the agent that tasks must not see. */
-const PRIVATE = ['AGENT_TOKEN', 'AGENT_CONFIG'];
 const USAGE = 'usage: node agent.mjs [--config FILE] [--version]';
 
-/** Runs the agent until SIGTERM or SIGINT, or until the hub sends it away. Answers the exit code. */
+/**
+ * The agent and, with `--keeper STATE_DIR`, the keeper of its tasks, which the agent starts. Each loads only what
+ * it needs: the keeper nothing of the network.
+ */
 async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const flags = readFlags(argv);
   if (flags === undefined) return EXIT_USAGE;
@@ -27,94 +16,23 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     process.stdout.write(`${packageJson.version}\n`);
     return 0;
   }
-  try {
-    return await serve(loadAgentConfig({ env, ...(flags.config ? { file: flags.config } : {}) }), env);
-  } catch (err) {
-    process.stderr.write(`error: ${messageOf(err)}\n`);
-    return err instanceof ConfigError ? EXIT_CONFIG : 1;
-  }
+  if (flags.keeper !== undefined) return (await import('./keeper-main.js')).serveKeeper(flags.keeper);
+  return (await import('./agent-serve.js')).serveAgent(flags.config, env);
 }
 
-function readFlags(argv: readonly string[]): { config?: string; version?: boolean } | undefined {
+function readFlags(
+  argv: readonly string[],
+): { config?: string; keeper?: string; version?: boolean } | undefined {
   try {
-    const options = { config: { type: 'string' }, version: { type: 'boolean' } } as const;
+    const options = {
+      config: { type: 'string' },
+      keeper: { type: 'string' },
+      version: { type: 'boolean' },
+    } as const;
     return parseArgs({ args: [...argv], options }).values;
   } catch (err) {
     process.stderr.write(`error: ${messageOf(err)}\n${USAGE}\n`);
     return undefined;
-  }
-}
-
-async function serve(config: AgentConfig, env: NodeJS.ProcessEnv): Promise<number> {
-  const write = (line: string) => void process.stderr.write(line);
-  const log = createJsonLogger(write, { level: config.logLevel }).with({ agentId: config.agentId });
-  const agent = await createAgent(config, env, log);
-  try {
-    const { door, agentId, token } = config;
-    const link = new HubLink({ door, agentId, token, side: agent, clock: systemClock, log });
-    const stop = new AbortController();
-    stopOnSignals(agent, stop, log);
-    log.info('agent started', { door, version: packageJson.version });
-    await link.run(stop.signal);
-    log.info('agent stopped');
-    return 0;
-  } finally {
-    await agent.close();
-  }
-}
-
-/** The agent of this machine, with everything found out about the host. */
-async function createAgent(config: AgentConfig, env: NodeJS.ProcessEnv, log: Logger): Promise<Agent> {
-  const uid = process.getuid?.() ?? 0;
-  const scope = await findKillScope({ uid });
-  log.info('processes of a task end with it', { killScope: scope.name, probeMs: Math.round(scope.startMs) });
-  await mkdir(config.home, { recursive: true });
-  return await Agent.start({
-    config,
-    version: packageJson.version,
-    bootId: bootId(),
-    scope,
-    baseEnv: environmentOfTasks(env),
-    uid,
-    node: process.execPath,
-    clock: systemClock,
-    log,
-  });
-}
-
-/** First signal: everything is ended and told. Second: at once. */
-function stopOnSignals(agent: Agent, stop: AbortController, log: Logger): void {
-  let signals = 0;
-  const onSignal = (signal: NodeJS.Signals) => {
-    signals += 1;
-    log.info('agent is stopping', { signal });
-    if (signals > 1) process.exit(1);
-    void stopWithin(agent, stop, signal);
-  };
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
-}
-
-async function stopWithin(agent: Agent, stop: AbortController, signal: string): Promise<void> {
-  const abort = () => stop.abort(new Error(signal));
-  const closing = await agent.stop(TELL_MS).catch(() => false);
-  if (closing) setTimeout(abort, TELL_MS).unref();
-  else abort();
-}
-
-function environmentOfTasks(env: NodeJS.ProcessEnv): Record<string, string> {
-  const entries = Object.entries(env).flatMap(([key, value]) =>
-    value === undefined ? [] : [[key, value] as const],
-  );
-  return Object.fromEntries(entries.filter(([key]) => !PRIVATE.includes(key)));
-}
-
-/** Changes with every boot; where the kernel does not tell, with every start of the agent. */
-function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  } catch {
-    return `start-${Date.now()}`;
   }
 }
 

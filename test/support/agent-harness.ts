@@ -7,7 +7,7 @@ import { type AttemptId, attemptKey } from '../../src/agent/attempt-id.js';
 import { Journal } from '../../src/agent/journal.js';
 import { findKillScope, type KillScope } from '../../src/agent/kill-scope.js';
 import { HubLink } from '../../src/agent/link/hub-link.js';
-import { Spool } from '../../src/agent/spool.js';
+import { SpoolWriter } from '../../src/agent/spool-writer.js';
 import { systemClock } from '../../src/base/clock.js';
 import { silentLogger } from '../../src/base/logger.js';
 import { FakeAgentDoor } from './fake-agent-door.js';
@@ -102,7 +102,8 @@ export class AgentHarness {
     this.journalId = journal.id;
     await journal.record({ ...id, state: 'RUNNING', startMs: 1 });
     await journal.close();
-    const spool = new Spool(id, join(this.dir, 'spool', attemptKey(id)));
+    const dir = join(this.dir, 'spool', attemptKey(id));
+    const spool = new SpoolWriter(dir);
     spool.append('STDOUT', Buffer.from(output), 1);
     spool.close();
   }

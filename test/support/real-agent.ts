@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent } from '../../src/agent/agent.js';
 import { HubLink } from '../../src/agent/link/hub-link.js';
-import type { SpoolLimits } from '../../src/agent/spool.js';
+import type { SpoolLimits } from '../../src/agent/spool-writer.js';
 import { systemClock } from '../../src/base/clock.js';
 import { silentLogger } from '../../src/base/logger.js';
 import { createAgentDoor } from '../../src/rpc/agent-door.js';

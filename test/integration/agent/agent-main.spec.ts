@@ -45,21 +45,6 @@ describe('agent program', () => {
     expect(hub.reportsOf('long').at(-1)?.outcome?.reason).to.equal('AGENT_STOPPED');
   });
 
-  it('ends tasks that a killed agent left, as LOST', async () => {
-    const first = start(settings());
-    const exit = once(first, 'exit');
-    await hub.sessions(1);
-    hub.assign('t', { type: 'exec', run: { command: 'echo $$; sleep 600' } } as never);
-    await hub.until(() => hub.size('t') > 0);
-    first.kill('SIGKILL');
-    await exit;
-    const second = start(settings());
-    const end = await hub.ended('t');
-    expect([end.state, end.outcome?.reason]).to.deep.equal(['LOST', 'AGENT_CRASHED']);
-    second.kill('SIGTERM');
-    await once(second, 'exit');
-  });
-
   it('names every bad setting and exits with 78', async () => {
     const child = start({ agentId: 'Not A Name', door: 7 });
     const [stderr, [code]] = await Promise.all([text(child.stderr as Readable), once(child, 'exit')]);

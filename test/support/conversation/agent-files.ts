@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { attemptKey } from '../../../src/agent/attempt-id.js';
 import { Journal } from '../../../src/agent/journal.js';
-import { Spool } from '../../../src/agent/spool.js';
+import { SpoolWriter } from '../../../src/agent/spool-writer.js';
 import { systemClock } from '../../../src/base/clock.js';
 import { silentLogger } from '../../../src/base/logger.js';
 import { emptyOutcome, type TaskOutcome } from '../../../src/model/task.js';
@@ -39,7 +39,7 @@ export async function makeAgentFiles(): Promise<AgentFiles & { readonly dir: str
   await journal.record({ ...ATTEMPT, state: 'RUNNING', startMs: 1000 });
   await journal.record({ ...ATTEMPT, state: 'SUCCEEDED', startMs: 1000, endMs: 2000, outcome: OUTCOME });
   await journal.close();
-  const spool = new Spool(ATTEMPT, join(after, 'spool', attemptKey(ATTEMPT)));
+  const spool = new SpoolWriter(join(after, 'spool', attemptKey(ATTEMPT)));
   spool.append('STDOUT', Buffer.from(STDOUT[0]), 1100);
   spool.append('STDERR', Buffer.from(STDERR), 1200);
   spool.append('STDOUT', Buffer.from(STDOUT[1]), 1300);

@@ -1,8 +1,9 @@
-import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { Spool, type SpoolLimits } from '../../../src/agent/spool.js';
+import { Spool } from '../../../src/agent/spool.js';
+import { type SpoolLimits, SpoolWriter } from '../../../src/agent/spool-writer.js';
 import type { OutputStream } from '../../../src/model/output.js';
 
 describe('Spool', () => {
@@ -14,7 +15,37 @@ describe('Spool', () => {
   });
   afterEach(() => rmSync(join(dir, '..'), { recursive: true, force: true }));
 
-  const create = (limits: SpoolLimits = {}) => new Spool(id, dir, limits);
+  /** A spool with the writer that is in another process otherwise. */
+  class Written extends Spool {
+    private readonly writer: SpoolWriter;
+
+    constructor(limits: SpoolLimits) {
+      mkdirSync(dir, { recursive: true });
+      const writer = new SpoolWriter(dir, limits);
+      super(id, dir, (before) => writer.freed(before));
+      this.writer = writer;
+    }
+
+    append(stream: OutputStream, data: Buffer, timeMs: number): void {
+      this.writer.append(stream, data, timeMs);
+      this.extend(this.writer.end);
+    }
+
+    get full(): boolean {
+      return this.writer.full;
+    }
+
+    override tail(stream: OutputStream): string {
+      return this.writer.tail(stream) || super.tail(stream);
+    }
+
+    override close(): void {
+      this.writer.close();
+      super.close();
+    }
+  }
+
+  const create = (limits: SpoolLimits = {}) => new Written(limits);
 
   /** What is sent until nothing is left, written short. */
   function sendAll(spool: Spool): readonly string[] {
@@ -26,7 +57,7 @@ describe('Spool', () => {
     return sent;
   }
 
-  function filled(limits: SpoolLimits = {}): Spool {
+  function filled(limits: SpoolLimits = {}): Written {
     const spool = create(limits);
     const frames: readonly [OutputStream, string][] = [
       ['STDOUT', 'one'],
