@@ -22,7 +22,6 @@ const SETTLE_MS = 60_000;
 
 /** A cluster with an observer, on which a test plays one fault at a time. */
 export class Scene {
-  private readonly stopping = new AbortController();
   private names = 0;
 
   private constructor(
@@ -30,6 +29,7 @@ export class Scene {
     private readonly history: History,
     private readonly observer: Observer,
     private readonly load: Load,
+    private readonly stopping: AbortController,
   ) {}
 
   static async open(agents: number, machines = 0): Promise<Scene> {
@@ -37,7 +37,7 @@ export class Scene {
     const history = new History();
     const observer = await Observer.start(cluster, history);
     const stopping = new AbortController();
-    return new Scene(cluster, history, observer, new Load(cluster, history, stopping.signal));
+    return new Scene(cluster, history, observer, new Load(cluster, history, stopping.signal), stopping);
   }
 
   /** Starts tasks that write a line to each stream every 100 ms for so long, and waits until all of them run. */

@@ -304,6 +304,26 @@ const WRONG: readonly (readonly [name: string, found: RegExp, evidence: readonly
 ];
 
 describe('the history checker', () => {
+  it('lets bytes be missing where a run allows that, when they are declared to the byte', () => {
+    const half = text('STDOUT').slice(0, 13);
+    const evidence = [posted, accepted, view({ lostBytes: 26 }), marker, err, stored(half)];
+    const gap = stored('', { offset: 13, gapBytes: 26 });
+    expect(judge([...evidence, gap], { lostReasons: [], gapsAllowed: true })).to.deep.equal([]);
+    expect(judge(evidence, { lostReasons: [], gapsAllowed: true })).not.to.deep.equal([]);
+  });
+
+  it('lets an attempt that was lost be repeated, and no other', () => {
+    const again = { type: 'posted', plan: { ...plan, maxAttempts: 2 } } as const;
+    const second = [
+      { ...marker, attempt: 2 } as Evidence,
+      stored(text('STDOUT', 2), { attempt: 2 }),
+      stored(text('STDERR', 2), { attempt: 2, stream: 'STDERR' }),
+    ];
+    const end = (first: TaskView['state']) => view({ attempt: 2, attempts: { 1: first, 2: 'SUCCEEDED' } });
+    expect(judge([again, accepted, end('LOST'), marker, ...second])).to.deep.equal([]);
+    expect(judge([again, accepted, end('SUCCEEDED'), marker, ...second]).join()).to.match(/did not fail/);
+  });
+
   for (const [name, evidence] of RIGHT) {
     it(`finds nothing wrong with ${name}`, () => expect(judge(evidence)).to.deep.equal([]));
   }
