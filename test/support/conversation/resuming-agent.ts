@@ -13,7 +13,13 @@ const impatient: Clock = { ...systemClock, sleep: (_, signal) => systemClock.sle
 
 /** The real agent with its real link, on a copy of a state directory. */
 export class ResumingAgent {
+  /** How often the link noticed that its connection was over. */
+  get losses(): number {
+    return this.lost.count;
+  }
+
   private constructor(
+    private readonly lost: { readonly count: number },
     private readonly dir: string,
     private readonly agent: Agent,
     private readonly running: Promise<void>,
@@ -31,10 +37,15 @@ export class ResumingAgent {
     const parts = { clock: systemClock, log: silentLogger };
     const baseEnv = { PATH: process.env.PATH ?? '' };
     const agent = await Agent.start({ config, version: '1', bootId: 'b', baseEnv, ...here, ...parts });
-    const link = { door: `127.0.0.1:${port}`, agentId: AGENT, token, side: agent, log: silentLogger };
+    const lost = { count: 0 };
+    const note = () => {
+      lost.count += 1;
+    };
+    const log = { ...silentLogger, info: note, warn: note };
+    const link = { door: `127.0.0.1:${port}`, agentId: AGENT, token, side: agent, log };
     const stopLink = new AbortController();
     const running = new HubLink({ ...link, clock: impatient }).run(stopLink.signal);
-    return new ResumingAgent(dir, agent, running, stopLink);
+    return new ResumingAgent(lost, dir, agent, running, stopLink);
   }
 
   /** How often the command of the task ran here. */
