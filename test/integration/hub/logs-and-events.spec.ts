@@ -62,6 +62,22 @@ describe('output and events of a hub', () => {
     expect(Buffer.concat(bytes.map((e) => e.data ?? Buffer.of())).toString()).to.equal('1\n2\n3\n4\n5');
   });
 
+  it('gives who follows after the end everything once, and nothing where nothing was written', async () => {
+    const scope = { task: await finished('1\n', '2\n') };
+    for (const lines of [undefined, 1_000_000_000])
+      expect(await texts({ scope, follow: true, ...(lines ? { lines } : {}) })).to.deep.equal(['1', '2']);
+    expect(await texts({ scope: { task: await finished() }, follow: true })).to.deep.equal([]);
+  });
+
+  it('cuts a line that does not end into partial pieces, each of which counts as a line', async () => {
+    const piece = 'x'.repeat(65_536);
+    const task = await finished(...Array.from({ length: 64 }, () => piece));
+    const entries = await read({ scope: { task } });
+    expect(entries.every((entry) => entry.partial)).to.equal(true);
+    expect(entries.reduce((sum, { text }) => sum + (text?.length ?? 0), 0)).to.equal(64 * piece.length);
+    expect((await read({ scope: { task }, lines: 1 })).length).to.equal(1);
+  });
+
   it('follows a task to its end, from before its first byte', async () => {
     const { id } = await harness.post('a');
     const work = await agent.assignment();

@@ -104,6 +104,24 @@ describe('a session of an agent', () => {
     output.close();
   });
 
+  it('keeps what was stored first where output overlaps, and stores what is behind it', async () => {
+    const agent = await ScriptedAgent.join(harness.hub, 'a');
+    const { id } = await harness.post('a');
+    const work = await agent.assignment();
+    const output = agent.output();
+    output.chunk(work, 0, 'abc');
+    await output.ack();
+    output.chunk(work, 1, 'XYz');
+    expect((await output.ack())[0]).to.include({ nextOffset: 4, rewind: false });
+    agent.run(work, 'SUCCEEDED', { ...DONE, stdoutBytes: 4 });
+    await harness.hub.tasks.wait(id, 5000, signal);
+    const texts = [];
+    const query = { scope: { task: id }, follow: false, format: 'LINES', streams: [] } as const;
+    for await (const { text } of harness.hub.logs.stream(query, signal)) texts.push(text);
+    expect(texts.join('')).to.equal('abcz');
+    output.close();
+  });
+
   it('puts back what a new session of the agent does not know and had not started', async () => {
     const agent = await ScriptedAgent.join(harness.hub, 'a');
     const { id } = await harness.post('a');
