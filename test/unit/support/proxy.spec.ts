@@ -65,6 +65,7 @@ describe('the TCP proxy', () => {
 
   it('ends one direction, and breaks connections', async () => {
     await echo('once');
+    client.resume();
     proxy.halfClose('down');
     await once(client, 'end');
     client.on('error', () => {});
