@@ -33,9 +33,12 @@ exec "$@"
 `;
 
 /**
- * Runs the agent, hands SIGTERM on to it, collects orphans and ends when the agent ends. Its console goes through
- * a pipe into a file of at most 1 MiB, with one older file beside it; what cannot be written is dropped. Writes \`up\` to descriptor 3 once the agent
- * was started.
+ * Runs the agent, hands SIGTERM on to it and collects orphans. An agent that dies is started again after 0.2 s to
+ * 10 s; what it left running goes on meanwhile. The machine ends when it was told to, when the agent ends by itself
+ * (0), and when another start would not help: bad usage or settings (64, 78), or an agent that never ran for 2 s.
+ *
+ * The console goes through a pipe into a file of at most 1 MiB, with one older file beside it; what cannot be written
+ * is dropped. Writes `up` to descriptor 3 once the agent was started.
  *
  * $1 directory of the console; $2... agent with arguments.
  */
@@ -52,20 +55,43 @@ keep_console() {
     [ "$(wc -c < "$dir/console.log")" -le 1048576 ] || mv -f "$dir/console.log" "$dir/console.old"
   done
 }
+now() {
+  read -r seconds rest < /proc/uptime
+  echo "\${seconds%.*}"
+}
 rm -f "$dir/console.pipe"
 mkfifo -m 600 "$dir/console.pipe" || exit 1
 keep_console < "$dir/console.pipe" 2> /dev/null 3>&- &
 console=$!
-agent=
-trap '[ -z "$agent" ] || kill -TERM "$agent"' TERM
-"$@" > "$dir/console.pipe" 2>&1 3>&- &
-agent=$!
-echo up >&3
-exec 3>&- > /dev/null 2>&1
-while :; do
-  wait "$agent"; code=$?
-  kill -0 "$agent" || break
+exec 4> "$dir/console.pipe"
+agent= told= up= lived=
+delay=2
+trap 'told=yes; [ -z "$agent" ] || kill -TERM "$agent"' TERM
+while [ -z "$told" ]; do
+  began=$(now)
+  "$@" >&4 2>&4 3>&- 4>&- &
+  agent=$!
+  [ -z "$told" ] || kill -TERM "$agent"
+  [ -n "$up" ] || { up=yes; echo up >&3; exec 3>&- > /dev/null 2>&1; }
+  while :; do
+    wait "$agent"; code=$?
+    kill -0 "$agent" || break
+  done
+  agent=
+  ran=$(($(now) - began))
+  [ "$ran" -lt 2 ] || lived=yes
+  [ "$ran" -lt 10 ] || delay=2
+  case $code in
+    0 | 64 | 78) break ;;
+    1) [ -n "$lived" ] || break ;;
+  esac
+  [ -z "$told" ] || break
+  sleep "$((delay / 10)).$((delay % 10))" 4>&- &
+  wait "$!"
+  delay=$((delay * 2))
+  [ "$delay" -le 100 ] || delay=100
 done
+exec 4>&-
 tries=0
 while kill -0 "$console" && [ "$tries" -lt 50 ]; do
   sleep 0.02

@@ -138,11 +138,34 @@ describe('local machine', () => {
     await eventually(async () => expect(await sh('ps -eo stat= | grep -c Z')).to.equal('0'));
   });
 
-  it('stops with its agent', async () => {
+  it('starts its agent again when that dies, and leaves alone what the agent started', async () => {
+    await create();
+    await start(true);
+    await sh('setsid sh -c "while :; do sleep 0.05; echo x >> ~/alive; done" > /dev/null 2>&1 &');
+    const before = await agents();
+    for (const pid of before) signalProcess(pid, 'SIGKILL');
+    await eventually(async () =>
+      expect(await agents())
+        .to.have.lengthOf(1)
+        .and.not.deep.equal(before),
+    );
+    const lines = Number(await sh('wc -l < ~/alive'));
+    await eventually(async () => expect(Number(await sh('wc -l < ~/alive'))).to.be.greaterThan(lines));
+    expect(await harness.provider.inspect('dev', soon())).to.equal('running');
+  });
+
+  it('stops when its agent ends by itself', async () => {
     await create();
     await start(true);
     await sh('true');
-    for (const pid of await agents()) signalProcess(pid, 'SIGKILL');
+    for (const pid of await agents()) signalProcess(pid, 'SIGTERM');
+    await eventually(async () => expect(await harness.provider.inspect('dev', soon())).to.equal('stopped'));
+  });
+
+  it('stops when its agent cannot be started', async () => {
+    await writeFile(join(harness.dir, 'bundle', 'agent.mjs'), 'process.exit(1);');
+    await create();
+    await start(true).catch(() => {});
     await eventually(async () => expect(await harness.provider.inspect('dev', soon())).to.equal('stopped'));
   });
 
