@@ -63,11 +63,17 @@ describe('the TCP proxy', () => {
     expect(performance.now() - startMs).to.be.at.least(2 * QUIET_MS + 195);
   });
 
-  it('ends one direction, and breaks connections', async () => {
+  it('ends one direction; the other goes on', async () => {
     await echo('once');
     client.resume();
     proxy.halfClose('down');
     await once(client, 'end');
+    expect(proxy.connections).to.equal(1);
+  });
+
+  it('breaks connections', async () => {
+    await echo('once');
+    client.resume();
     client.on('error', () => {});
     const closed = once(client, 'close');
     proxy.cut();
