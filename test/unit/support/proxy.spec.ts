@@ -75,7 +75,7 @@ describe('the TCP proxy', () => {
     await echo('once');
     client.resume();
     client.on('error', () => {});
-    const closed = once(client, 'close');
+    const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
     proxy.cut();
     await closed;
     expect(proxy.connections).to.equal(0);
