@@ -36,6 +36,7 @@ bench: $(INSTALLED) build ## Measure, each figure beside its floor (ONLY=name, Q
 
 chaos: $(INSTALLED) tools build ## Break everything for 12 minutes and judge what came of it (SEED=n, KIND=short)
 	@WRITE=$(WRITE) node --import tsx test/chaos/main.ts
+	@test "$(KIND)" = short || CUTS=all $(BIN)/mocha test/integration/rpc/cut-conversation.spec.ts
 
 demo: $(INSTALLED) tools build ## See real tasks run (KEEP=1 leaves the hub running)
 	@KEEP=$(KEEP) demo/run.sh
