@@ -10,8 +10,8 @@ import { stateOf } from '../support/history/cases.js';
 import type { Evidence, History, Piece, TaskView } from '../support/history/evidence.js';
 import type { Cluster } from './cluster.js';
 
-/** How long streams wait for a hub that is away. */
-const PATIENCE_MS = 120_000;
+/** How long streams wait for a hub that is killed again and again while they have nothing to show. */
+const PATIENCE_MS = 3_600_000;
 const SCAN_EVERY_MS = 1500;
 const READERS = 6;
 
@@ -21,6 +21,8 @@ export class Observer {
   private readonly work: Promise<void>[] = [];
   private readonly ended = new Set<string>();
   private readonly looking = new KeyedMutex();
+  /** Watchers that gave up. */
+  readonly failures: string[] = [];
 
   private constructor(
     private readonly cluster: Cluster,
@@ -34,8 +36,9 @@ export class Observer {
     const client = await cluster.client();
     await client.health();
     const observer = new Observer(cluster, client, history);
-    observer.work.push(observer.followEvents(), observer.scanProcesses());
-    for (const agent of cluster.names) observer.work.push(observer.followOutput(agent));
+    observer.watch(observer.followEvents());
+    observer.watch(observer.scanProcesses());
+    for (const agent of cluster.names) observer.watch(observer.followOutput(agent));
     return observer;
   }
 
@@ -77,6 +80,13 @@ export class Observer {
   async stop(): Promise<void> {
     this.stopping.abort(new Error('the run is over'));
     await Promise.allSettled(this.work);
+  }
+
+  private watch(work: Promise<void>): void {
+    const watched = work.catch((err: unknown) => {
+      if (!this.stopping.signal.aborted) this.failures.push(String(err));
+    });
+    this.work.push(watched);
   }
 
   private async followEvents(): Promise<void> {

@@ -59,7 +59,8 @@ export async function runChaos(options: ChaosOptions, log: (line: string) => voi
     await cluster.killHub(0);
     await observer.finish([...load.ids.values()]);
     const lostReasons = ['RESTORED', ...(options.survival ? [] : ['AGENT_CRASHED'])];
-    const failed = injector.failures.map((what) => ({ rule: 'machines', task: '', what }));
+    const failures = [...injector.failures, ...observer.failures];
+    const failed = failures.map((what) => ({ rule: 'harness', task: '', what }));
     report = {
       options,
       violations: [...check(history, { lostReasons }), ...failed],
