@@ -46,21 +46,14 @@ export class AgentProgram {
   /** Starts the agent, again or for the first time; resolves when its session is open. */
   async start(): Promise<void> {
     this.sessions += 1;
-    await this.spawn();
+    if (this.sessions === 1) await this.hub.listen();
+    this.child = await this.launch();
     await this.hub.sessions(this.sessions);
   }
 
-  /** Starts another process on the same state. */
-  async spawn(): Promise<ChildProcess> {
-    mkdirSync(this.home, { recursive: true });
-    if (this.sessions <= 1 && this.child === undefined) await this.hub.listen();
-    const config = join(this.dir, 'config.json');
-    const settings = { agentId: 'a', token: 's', door: this.hub.door, stateDir: 'state', home: this.home };
-    writeFileSync(config, JSON.stringify(settings), { mode: 0o600 });
-    const args = [await agentBundle(), '--config', config];
-    const child = start(process.execPath, args, { stdio: 'ignore', env: { PATH: process.env.PATH } });
-    this.child = child;
-    return child;
+  /** Starts another process on the same state, and answers its exit code and signal. */
+  async startSecond(): Promise<readonly unknown[]> {
+    return await once(await this.launch(), 'exit');
   }
 
   /** Sends a signal to the agent and answers its exit code and signal. */
@@ -70,6 +63,15 @@ export class AgentProgram {
     const exit = once(child, 'exit');
     child.kill(signal);
     return await exit;
+  }
+
+  private async launch(): Promise<ChildProcess> {
+    mkdirSync(this.home, { recursive: true });
+    const config = join(this.dir, 'config.json');
+    const settings = { agentId: 'a', token: 's', door: this.hub.door, stateDir: 'state', home: this.home };
+    writeFileSync(config, JSON.stringify(settings), { mode: 0o600 });
+    const args = [await agentBundle(), '--config', config];
+    return start(process.execPath, args, { stdio: 'ignore', env: { PATH: process.env.PATH } });
   }
 
   /** As a crash. */

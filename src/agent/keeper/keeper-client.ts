@@ -145,11 +145,11 @@ export class KeeperClient {
     await link.closed;
   }
 
+  /** The keeper closes the connection when it has ended, or when something runs. */
   private async quit(link: KeeperLink): Promise<void> {
     link.send({ type: 'quit' });
-    const { clock } = this.options;
-    const deadline = clock.monotonic() + QUIT_MS;
-    while ((await this.holder()) !== undefined && clock.monotonic() < deadline) await clock.sleep(POLL_MS);
+    using _limit = this.options.clock.after(QUIT_MS, () => link.close());
+    await link.closed;
   }
 
   private connected(): Promise<KeeperLink> {

@@ -124,10 +124,11 @@ export class Keeper {
   private async release(): Promise<void> {
     this.idle?.[Symbol.dispose]();
     this.server.close();
-    this.agent?.close();
     await this.pipes.close();
     await rm(this.tempDir, { recursive: true, force: true });
     await this.lock.close();
+    // The agent waits for this: its directory is free now.
+    this.agent?.close();
     this.end.resolve();
   }
 
