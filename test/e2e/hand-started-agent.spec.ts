@@ -27,7 +27,8 @@ describe('an agent that is started by hand', function () {
     await writeFile(config, JSON.stringify(settings), { mode: 0o600 });
   });
   after(async () => {
-    agent?.child.kill('SIGKILL');
+    agent?.child.kill('SIGTERM');
+    await agent?.ended();
     await hub?.close();
   });
 

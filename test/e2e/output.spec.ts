@@ -23,7 +23,7 @@ describe('output through exec', function () {
 
   it('carries 500 MB with an exact byte count while hub and agent stay small', async () => {
     const pids = [hub.pid, ...(await agentPids(hub))];
-    expect(pids, 'hub and agent').to.have.length(2);
+    expect(pids, 'hub, agent and keeper').to.have.length(3);
     const before = await residentBytes(pids);
     const counted = runCommand('sh', ['-c', `exec "$0" exec writer 'yes | head -c 500000000' | wc -c`, CLI], {
       env: hub.env,
