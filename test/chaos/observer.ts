@@ -102,7 +102,8 @@ export class Observer {
 
   private async followOutput(agent: string): Promise<void> {
     const options = { signal: this.stopping.signal, reconnectMs: PATIENCE_MS };
-    const request = { agent, follow: true, format: 'BYTES' } as const;
+    // Without a cursor a follower of an agent begins with its last lines only.
+    const request = { agent, follow: true, format: 'BYTES', cursor: '0' } as const;
     const places = new Places();
     for await (const record of this.client.logs(request, options)) {
       this.history.add({ type: 'shown', piece: places.pieceOf(record) });
