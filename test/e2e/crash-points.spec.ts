@@ -16,7 +16,7 @@ const TRIED =
 
 const EXPECTED = Array.from({ length: 200 }, (_, i) => `${i + 1}\n`).join('');
 
-describe('a hub that is killed at a point of its work (TRUST 65, 103)', function () {
+describe('a hub that is killed at a point of its work (fault case 65, 103)', function () {
   this.timeout(Number.isFinite(TRIED) ? 180_000 : 3_600_000);
   let dir: string;
   let arm: string;

@@ -14,7 +14,7 @@ const numbered = (word: string) => Array.from({ length: 300 }, (_, i) => `${word
 const exec = (command: string, more: object = {}) =>
   ({ type: 'exec', run: { command }, ...more }) as unknown as { type: 'exec' };
 
-describe('agent: its tasks outlive it (TRUST.md case 104)', function () {
+describe('agent: its tasks outlive it (fault case 104)', function () {
   this.timeout(60_000);
   let program: AgentProgram;
 

@@ -11,7 +11,7 @@ import { RealAgent } from '../../support/real-agent.js';
 import { execSpec } from '../../support/samples.js';
 import { SmallDisk } from '../../support/small-disk.js';
 
-describe('an agent whose disk is full (TRUST 83)', function () {
+describe('an agent whose disk is full (fault case 83)', function () {
   this.timeout(60_000);
   let disk: SmallDisk;
   let harness: HubHarness;

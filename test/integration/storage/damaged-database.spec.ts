@@ -16,7 +16,7 @@ const FLIPS = 60;
 /** Everything that a hub reads of its store, or STORE_CORRUPT where it is refused. */
 type Content = ReadonlyMap<string, string>;
 
-describe('a database with a flipped bit (TRUST 124)', function () {
+describe('a database with a flipped bit (fault case 124)', function () {
   this.timeout(60_000);
   let dir: string;
   let good: string;

@@ -21,7 +21,7 @@ const SERVERS = `(async () => {
   console.log(JSON.stringify([http.port, await door.listen('127.0.0.1:0')]));
 })()`;
 
-describe('servers without free descriptors (TRUST 122)', function () {
+describe('servers without free descriptors (fault case 122)', function () {
   this.timeout(30_000);
 
   it('keep what is open, and accept again once there are some', async () => {

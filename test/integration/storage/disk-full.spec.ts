@@ -13,7 +13,7 @@ const LINES = 3000;
 /** Numbered lines over some seconds, with some bulk in them. */
 const PRINT = `i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); printf '%06d %0400d\\n' $i 0; [ $((i%30)) = 0 ] && sleep 0.02; done`;
 
-describe('a hub whose disk is full (TRUST 121)', function () {
+describe('a hub whose disk is full (fault case 121)', function () {
   this.timeout(60_000);
   let disk: SmallDisk;
   let harness: HubHarness;

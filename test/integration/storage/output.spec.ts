@@ -17,7 +17,7 @@ const MIB = 1024 * 1024;
 describe('stored output', function () {
   this.timeout(60_000);
 
-  it('with a flipped bit fails only the reads that meet it, and says where to go on (TRUST 124)', async () => {
+  it('with a flipped bit fails only the reads that meet it, and says where to go on (fault case 124)', async () => {
     const harness = await HubHarness.start();
     const agent = await ScriptedAgent.join(harness.hub, 'a');
     const query = (task: string, cursor?: string): LogQuery => {
@@ -58,7 +58,7 @@ describe('stored output', function () {
     await harness.close();
   });
 
-  it('is deleted by the GiB without stopping the hub; its followers are told (TRUST 128)', async () => {
+  it('is deleted by the GiB without stopping the hub; its followers are told (fault case 128)', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'retention-'));
     mkdirSync(join(dir, 'output'));
     const store = new SqliteStore({ path: join(dir, 'hub.db'), log: silentLogger });

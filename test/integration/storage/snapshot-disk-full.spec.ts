@@ -6,7 +6,7 @@ import { SnapshotFiles } from '../../../src/vm/providers/local/snapshots.js';
 import { Trees } from '../../../src/vm/providers/local/trees.js';
 import { SmallDisk } from '../../support/small-disk.js';
 
-describe('a snapshot on a disk that is too small (TRUST 121)', () => {
+describe('a snapshot on a disk that is too small (fault case 121)', () => {
   it('fails with DISK_FULL and leaves nothing of itself', async function () {
     if (!SmallDisk.possible) this.skip();
     using disk = new SmallDisk(16);

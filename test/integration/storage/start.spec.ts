@@ -39,7 +39,7 @@ describe('the start of a hub on what it finds on its disk', function () {
     return { code, stderr };
   };
 
-  it('says which home cannot be written, and ends with 74 (TRUST 122)', async function () {
+  it('says which home cannot be written, and ends with 74 (fault case 122)', async function () {
     if (!SmallDisk.possible) this.skip();
     using disk = new SmallDisk(1);
     mkdirSync(join(disk.dir, 'old', 'data'), { recursive: true });
@@ -51,7 +51,7 @@ describe('the start of a hub on what it finds on its disk', function () {
     }
   });
 
-  it('refuses a newer schema with 65, naming both versions (TRUST 127)', async () => {
+  it('refuses a newer schema with 65, naming both versions (fault case 127)', async () => {
     const home = join(dir, 'home');
     const path = join(home, 'data', 'hub.db');
     mkdirSync(join(home, 'data'), { recursive: true });
@@ -65,7 +65,7 @@ describe('the start of a hub on what it finds on its disk', function () {
     expect(code).to.equal(65);
   });
 
-  it('has the old schema or the new one when it is killed in a migration, and a backup (TRUST 127)', async () => {
+  it('has the old schema or the new one when it is killed in a migration, and a backup (fault case 127)', async () => {
     const rows = 20_000;
     const old = ['CREATE TABLE t (n INTEGER PRIMARY KEY, text TEXT)'];
     const steps = [...old, `ALTER TABLE t ADD COLUMN more TEXT; UPDATE t SET more = text || text`];

@@ -11,7 +11,7 @@ import { newAgent, newTask, WIDE } from '../../support/store-data.js';
 
 const KEY = { task: 't1', attempt: 1, stream: 'STDOUT' } as const;
 
-describe('a tail torn by a crash (TRUST 125)', function () {
+describe('a tail torn by a crash (fault case 125)', function () {
   this.timeout(60_000);
   let dir: string;
   let store: SqliteStore;

@@ -56,7 +56,7 @@ describe('Journal', () => {
     await second.close();
   });
 
-  it('survives a tail torn at every byte, and goes on behind it (TRUST 125)', async () => {
+  it('survives a tail torn at every byte, and goes on behind it (fault case 125)', async () => {
     const first = await open();
     await first.record({ task: 'a', attempt: 1, state: 'RUNNING', startMs: 1 });
     const whole = recordBytes();
@@ -87,7 +87,7 @@ describe('Journal', () => {
     await second.close();
   });
 
-  it('goes on as another journal, with all that can be read, when a bit in its middle is flipped (TRUST 124)', async () => {
+  it('goes on as another journal, with all that can be read, when a bit in its middle is flipped (fault case 124)', async () => {
     const first = await open();
     await runOne(first, 'a');
     const begin = recordBytes();
