@@ -35,7 +35,7 @@ export const SHORT: ChaosOptions = {
   partitions: 8,
   restores: 2,
   diskFulls: 1,
-  survival: false,
+  survival: true,
 };
 
 /** The long run, whose counts are published. */
@@ -51,7 +51,7 @@ export const LONG: ChaosOptions = {
   partitions: 50,
   restores: 20,
   diskFulls: 5,
-  survival: false,
+  survival: true,
 };
 
 /** Options from variables of the environment (SEED, TASKS, HUB_KILLS, ...); a seed that is not given is random. */
