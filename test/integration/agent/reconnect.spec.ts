@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { RUN_MARK } from '../../../src/agent/proc-tree.js';
@@ -90,8 +91,9 @@ describe('agent: connection', () => {
     await harness.start();
     hub.assign('t', { type: 'exec', run: { command: numbered(2 * MIB) } } as never);
     await hub.state('t', 'SUCCEEDED');
-    const most = hub.size('t');
-    expect(most).to.be.within(200_000, 200_000 + 65_536);
+    await hub.until(() => hub.size('t') >= 200_000);
+    await sleep(100);
+    expect(hub.size('t')).to.be.within(200_000, 200_000 + 65_536);
     hub.ackOutput = true;
     hub.ackStored();
     await hub.ended('t');
