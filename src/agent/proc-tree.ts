@@ -45,10 +45,21 @@ export function isRunning(pid: number): boolean {
   return state !== undefined && state !== 'Z';
 }
 
-/** Whether a process stands still, or is gone. */
-export function isStopped(pid: number): boolean {
-  const state = statFields(pid)[0];
-  return state === undefined || state === 'T' || state === 't' || state === 'Z';
+/**
+ * Those of some processes that still move. One that waits for a child of vfork() that stands still before its exec
+ * (state D) does not move either, and takes no signal until then.
+ */
+export function movingOf(pids: readonly number[]): readonly number[] {
+  const rows = pids.map((pid) => {
+    const [state, parent] = statFields(pid);
+    return { pid, state, parent: Number(parent) };
+  });
+  const awaited = new Set(
+    rows.filter(({ state }) => state === 'T' || state === 't').map(({ parent }) => parent),
+  );
+  const stands = ({ pid, state }: (typeof rows)[number]) =>
+    state === undefined || 'TtZ'.includes(state) || (state === 'D' && awaited.has(pid));
+  return rows.filter((row) => !stands(row)).map(({ pid }) => pid);
 }
 
 /** Processes of a process group. */

@@ -4,8 +4,8 @@ import { signalProcess } from '../base/process.js';
 import { cgroupArgv, type KillScope, namespaceArgv } from './kill-scope.js';
 import {
   isRunning,
-  isStopped,
   killMarked,
+  movingOf,
   pidNamespace,
   pidsInGroup,
   pidsInNamespace,
@@ -120,7 +120,7 @@ export class TaskTree {
 
 /** Stops processes; answers how many of them moved. */
 function stopMoving(pids: readonly number[]): number {
-  const moving = pids.filter((pid) => !isStopped(pid));
+  const moving = movingOf(pids);
   for (const pid of moving) signalProcess(pid, 'SIGSTOP');
   return moving.length;
 }
