@@ -125,10 +125,9 @@ class Pair {
     if (kept.size > 0) this.pieces.push(kept);
     const count = this.pieces.length;
     const stored = (progress: OutputProgress) => {
-      // Where the stream ends may count what was written meanwhile; a refusal says what is durable now, which may
-      // be less than what is on its way.
+      // An answer says what is durable now: the piece itself, and not always what else is on its way.
       expect(progress.rewind, keyOf(key)).to.equal(expected.rewind);
-      const least = expected.rewind ? 0 : expected.nextOffset;
+      const least = expected.rewind ? 0 : offset + size;
       expect(progress.nextOffset, keyOf(key)).to.be.within(least, this.endOf(key));
       if (!progress.rewind) this.durable = Math.max(this.durable, count);
     };

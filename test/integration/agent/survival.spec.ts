@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { isRunning, pidsWithMark } from '../../../src/agent/proc-tree.js';
 import { isAlive } from '../../../src/base/process.js';
@@ -217,6 +218,8 @@ describe('agent: its tasks outlive it (fault case 104)', function () {
     expect(await program.startSecond()).to.deep.equal([1, null]);
     expect(await program.keeperPid()).to.equal(keeper);
     expect(await program.end('SIGTERM')).to.deep.equal([0, null]);
+    const deadline = Date.now() + 10_000;
+    while (isAlive(keeper ?? 0) && Date.now() < deadline) await sleep(20);
     expect(isAlive(keeper ?? 0)).to.equal(false);
   });
 
