@@ -23,4 +23,7 @@ const runner = mocha.run((failures) => {
   process.exitCode = failures > 0 ? 1 : 0;
   const { passes, pending } = runner.stats;
   tell({ passed: passes, failed: failures, skipped: pending });
+  // What keeps the process from ending is named before it is killed for it.
+  const name = () => console.error(`${suite} is held open by:`, process.getActiveResourcesInfo());
+  setTimeout(name, 20_000).unref();
 });
