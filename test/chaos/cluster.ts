@@ -17,6 +17,9 @@ export const FIRST = 'first';
 const DATA_DISK_MIB = 384;
 /** For a hub that cannot start yet, such as on a full disk. */
 const START_RETRY_MS = 500;
+const GUARD_MS = 1000;
+/** Characters of what the hub said last. */
+const WORDS = 3000;
 const START_LIMIT_MS = 90_000;
 
 /** A real hub with real agents: some behind proxies, some in machines. */
@@ -24,7 +27,11 @@ export class Cluster {
   readonly agents: AgentProcess[] = [];
   readonly machines: string[] = [];
   readonly token: Promise<string>;
+  /** Ends of the hub that nobody had asked for, with its last words. */
+  readonly deaths: string[] = [];
   private readonly turns = new KeyedMutex();
+  private readonly closing = new AbortController();
+  private guard: Promise<void> | undefined;
 
   private constructor(
     readonly dir: string,
@@ -45,6 +52,7 @@ export class Cluster {
     const env = { VM_AGENT_DOOR: `127.0.0.1:${doorPort}` };
     const hub = await HubProcess.start({ home: join(dir, 'hub'), env });
     const cluster = new Cluster(dir, hub, doorPort, ownDisk);
+    cluster.guard = cluster.guardHub();
     await cluster.addAgents(options).catch(async (err: unknown) => {
       await cluster.close();
       throw err;
@@ -126,6 +134,8 @@ export class Cluster {
 
   /** Ends everything and removes it. */
   async close(): Promise<void> {
+    this.closing.abort();
+    await this.guard;
     for (const agent of this.agents) agent.signal('SIGCONT');
     await Promise.allSettled(this.agents.map((agent) => agent.close()));
     try {
@@ -151,6 +161,22 @@ export class Cluster {
     const agent = this.agents[index];
     if (!agent) throw new Error(`there is no agent ${index}`);
     return agent;
+  }
+
+  /** A hub that ends by itself is told, and started again so that the run goes on. */
+  private async guardHub(): Promise<void> {
+    const { signal } = this.closing;
+    while (!signal.aborted) {
+      await sleep(GUARD_MS, undefined, { signal }).catch(() => {});
+      if (signal.aborted) return;
+      await this.turns
+        .run('hub', async () => {
+          if (!this.hub.gone) return;
+          this.deaths.push(`the hub ended by itself; its last words: ${this.hub.output.slice(-WORDS)}`);
+          await this.startHub();
+        })
+        .catch((err: unknown) => this.deaths.push(`the hub cannot be started again: ${String(err)}`));
+    }
   }
 
   private async startHub(): Promise<void> {

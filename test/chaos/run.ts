@@ -59,7 +59,7 @@ export async function runChaos(options: ChaosOptions, log: (line: string) => voi
     await cluster.killHub(0);
     await observer.finish([...load.ids.values()]);
     const lostReasons = ['RESTORED', ...(options.survival ? [] : ['AGENT_CRASHED'])];
-    const failures = [...injector.failures, ...observer.failures];
+    const failures = [...cluster.deaths, ...injector.failures, ...observer.failures];
     const failed = failures.map((what) => ({ rule: 'harness', task: '', what }));
     report = {
       options,
