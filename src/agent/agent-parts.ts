@@ -30,6 +30,9 @@ export async function createParts(options: AgentOptions, journal: Journal): Prom
     const store = new AttemptStore({ spoolDir, journal, output, keeper, scope, clock, log });
     const running = await store.recover();
     const runner = new AttemptRunner({ journal, store, outbox, output, keeper, clock, log });
+    // Not by those who record: they hear of it one after the other, and the hub takes an acknowledged report for the
+    // last of a row.
+    journal.recorded = (report) => runner.tell(report);
     for (const one of running) runner.takeOver(one);
     const { home } = config;
     const shells = new Shells({ home, baseEnv, markPrefix: `${journal.id}/`, outbox, log });

@@ -108,8 +108,8 @@ export class AttemptRunner {
   refuse(id: AttemptId, message: string): void {
     if (this.recorded(id) !== undefined) return;
     const ending: Ending = { state: 'FAILED', reason: 'INVALID_ARGUMENT', message };
-    const { store, outbox, log } = this.options;
-    runDetached(log, 'refuse', async () => outbox.report(await store.finishPlain(id, undefined, ending)));
+    const { store, log } = this.options;
+    runDetached(log, 'refuse', async () => void (await store.finishPlain(id, undefined, ending)));
   }
 
   /** Ends an attempt on behalf of a caller. */
@@ -132,6 +132,11 @@ export class AttemptRunner {
     }
     this.items.delete(attemptKey(id));
     this.forgetRecords(id);
+  }
+
+  /** Tells the hub what the journal has. */
+  tell(report: AttemptReport): void {
+    if (!this.items.get(attemptKey(report))?.forgotten) this.options.outbox.report(report);
   }
 
   /** Ends everything that runs because the agent ends. What waits is left to the hub. */
@@ -182,9 +187,9 @@ export class AttemptRunner {
 
   private async run(item: Item): Promise<void> {
     const { id, request } = item;
-    const { journal, outbox, store, keeper, clock } = this.options;
+    const { journal, store, keeper, clock } = this.options;
     const startMs = clock.now();
-    outbox.report(await journal.record({ ...id, state: 'RUNNING', startMs }));
+    await journal.record({ ...id, state: 'RUNNING', startMs });
     if (item.stopped !== undefined || request === undefined) {
       const ending: Ending = { state: 'CANCELLED', reason: item.stopped ?? 'CANCELLED' };
       void this.end(item, () => store.finishPlain(id, startMs, ending));
@@ -227,10 +232,9 @@ export class AttemptRunner {
 
   /** Writes the end of an item down; the item stays until that is durable, so that it cannot be run again. */
   private end(item: Item, write: () => Promise<AttemptReport>): Promise<void> {
-    const { outbox, log } = this.options;
+    const { log } = this.options;
     const work = async () => {
-      const report = await write();
-      if (!item.forgotten) outbox.report(report);
+      await write();
       this.items.delete(attemptKey(item.id));
       if (item.forgotten) this.forgetRecords(item.id);
       this.ended.notify();

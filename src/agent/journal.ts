@@ -41,6 +41,8 @@ export class Journal {
   private stale = 0;
   private appending = 0;
   private compacting: Promise<void> | undefined;
+  /** Told of each record when it is durable, in the order of their sequences. */
+  recorded: (report: AttemptReport) => void = () => {};
 
   private constructor(
     private readonly file: JournalFile,
@@ -92,6 +94,7 @@ export class Journal {
     const report = { ...fact, sequence: this.last };
     await this.append({ kind: 'report', report });
     this.apply(report);
+    this.recorded(report);
     return report;
   }
 

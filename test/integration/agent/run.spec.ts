@@ -40,6 +40,14 @@ describe('agent', () => {
     expect(harness.hub.reportsOf('t1').map(({ state }) => state)).to.deep.equal(['RUNNING', 'FAILED']);
   });
 
+  it('reports in the order of its journal, though an end and the start behind it become durable together', async () => {
+    const tasks = Array.from({ length: 20 }, (_, n) => `t${n}`);
+    for (const task of tasks) harness.hub.assign(task, { type: 'exec', run: { command: ':' } } as never);
+    for (const task of tasks) await harness.hub.ended(task);
+    const sequences = harness.hub.reports.map(({ sequence }) => sequence);
+    expect(sequences).to.deep.equal([...sequences].sort((a, b) => a - b));
+  });
+
   for (const code of [0, 1, 126, 127, 137, 143, 255])
     it(`tells exit code ${code} exactly`, async () => {
       const { outcome } = await harness.hub.exec('t', `exit ${code}`);
