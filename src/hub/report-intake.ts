@@ -24,6 +24,8 @@ export class ReportIntake {
   private acknowledging = false;
   private readonly waits = new Map<string, OutputWait>();
   private readonly settling = new Map<string, Promise<TaskOutcome>>();
+  /** Ends that are on their way to the disk. Until they are there nothing of their attempts is over. */
+  private readonly ends = new Map<string, Promise<void>>();
 
   constructor(
     private readonly ctx: HubContext,
@@ -93,7 +95,8 @@ export class ReportIntake {
     for (const wait of this.waits.values()) wait.stalled();
   }
 
-  private put(report: AttemptReport, position: () => number): Promise<void> {
+  private async put(report: AttemptReport, position: () => number): Promise<void> {
+    await this.ends.get(waitKey(report.task, report.attempt));
     const held = this.session.heldAttempt(report.task) === report.attempt;
     return held ? this.store(report, position) : this.takeLate(report, position);
   }
@@ -130,9 +133,24 @@ export class ReportIntake {
     const sequence = position();
     // Released before the commit: what follows from it may count on the free place.
     const held = this.session.heldAttempt(report.task) === report.attempt;
-    if (held && isTerminal(report.state)) this.session.release(report.task);
+    const ends = held && isTerminal(report.state);
+    if (ends) this.session.release(report.task);
     const ack = { agent: agentId, journalId: hello.journalId, sequence };
-    await this.untilStored(() => this.parts.changes.apply(report.task, event, ack));
+    const stored = this.untilStored(
+      async () => void (await this.parts.changes.apply(report.task, event, ack)),
+    );
+    await (ends ? this.ending(report, stored) : stored);
+  }
+
+  /** Lets other reports of an attempt wait until its end is stored. */
+  private async ending({ task, attempt }: AttemptReport, stored: Promise<void>): Promise<void> {
+    const key = waitKey(task, attempt);
+    this.ends.set(key, stored);
+    try {
+      await stored;
+    } finally {
+      this.ends.delete(key);
+    }
   }
 
   /** Waits for the output of an attempt, once however often its end is told. */

@@ -1,5 +1,8 @@
 import { expect } from 'chai';
+import { until } from '../../../src/base/until.js';
+import { Wakeups } from '../../../src/base/wakeups.js';
 import type { AttemptReport } from '../../../src/model/agent-protocol.js';
+import { HubError } from '../../../src/model/hub-error.js';
 import { emptyOutcome } from '../../../src/model/task.js';
 import { HubHarness } from '../../support/hub-harness.js';
 import { ScriptedAgent } from '../../support/scripted-agent.js';
@@ -64,4 +67,41 @@ describe('a result that comes with Hello', () => {
     await deliver(agent, late);
     expect((await acknowledged).task.state).to.equal('SUCCEEDED');
   });
+
+  it('and is reported again is neither acknowledged nor forgotten before the disk takes it', async () => {
+    const { first } = await twoRunning();
+    const end = { task: first, attempt: 1, state: 'SUCCEEDED', sequence: 3 } as const;
+    const ended: AttemptReport = { ...end, outcome: DONE };
+    const disk = fullDisk(harness);
+    const agent = await ScriptedAgent.connect(harness.hub, 'a', { attempts: [ended] });
+    agent.send({ type: 'report', report: { ...end, state: 'RUNNING', sequence: 1 } });
+    agent.send({ type: 'report', report: ended });
+    await disk.refused(2);
+    const told = Promise.race([agent.next('forget'), agent.next('ack')]).then(() =>
+      harness.hub.tasks.get(first),
+    );
+    disk.clear();
+    expect((await wait(first)).state).to.equal('SUCCEEDED');
+    expect((await told).task.state, 'the state when the agent was told').to.equal('SUCCEEDED');
+  });
 });
+
+/** Ends are not stored until there is room again. */
+function fullDisk({ ctx }: HubHarness) {
+  const { tasks } = ctx.store;
+  const apply = tasks.apply.bind(tasks);
+  const tries = new Wakeups();
+  let refusals = 0;
+  tasks.apply = async (id, event, options) => {
+    if (event.type !== 'ended') return apply(id, event, options);
+    refusals += 1;
+    tries.notify();
+    throw new HubError('DISK_FULL', 'the disk of the hub is full');
+  };
+  return {
+    refused: (times: number) => until(tries, () => refusals >= times),
+    clear: () => {
+      tasks.apply = apply;
+    },
+  };
+}
