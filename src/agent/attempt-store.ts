@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.js';
@@ -53,7 +53,8 @@ export class AttemptStore {
    */
   async recover(): Promise<readonly TakenOver[]> {
     const { journal, keeper } = this.options;
-    const found = new Map((await keeper.takeOver()).map((one) => [attemptKey(one.attempt), one]));
+    const { lived, attempts } = await keeper.takeOver();
+    const found = new Map(attempts.map((one) => [attemptKey(one.attempt), one]));
     await this.endUnknown([...found.values()]);
     await this.killAll(this.marks(''), new Set([...found.values()].map(({ attempt }) => attempt.mark)));
     await this.removeUnknownSpools();
@@ -62,6 +63,10 @@ export class AttemptStore {
       const report = ended ?? started;
       const one = report && found.get(attemptKey(report));
       if (report === undefined) continue;
+      if (ended === undefined && one === undefined && lived && !existsSync(this.dirOf(report))) {
+        await this.neverRan(report);
+        continue;
+      }
       this.recoverSpool(report, one);
       if (ended !== undefined) keeper.release(ended);
       else if (one !== undefined && one.attempt.record === undefined)
@@ -139,6 +144,12 @@ export class AttemptStore {
       endMs,
       outcome,
     });
+  }
+
+  /** Its start was written down, and the agent died before the keeper heard of it: the hub may hand it out again. */
+  private async neverRan({ task, attempt }: AttemptId): Promise<void> {
+    this.options.log.info('an attempt was not started before the agent died', { task, attempt });
+    await this.options.journal.forget({ task, attempt });
   }
 
   private dirOf(id: AttemptId): string {

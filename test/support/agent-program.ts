@@ -4,7 +4,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import { Journal } from '../../src/agent/journal.js';
+import { systemClock } from '../../src/base/clock.js';
 import { lockHolder } from '../../src/base/lock-file.js';
+import { silentLogger } from '../../src/base/logger.js';
 import { isAlive, signalProcess, start } from '../../src/base/process.js';
 import { FakeAgentDoor } from './fake-agent-door.js';
 
@@ -77,6 +80,14 @@ export class AgentProgram {
   /** As a crash. */
   async kill(): Promise<void> {
     await this.end('SIGKILL');
+  }
+
+  /** Adds to the journal of an agent that does not run. */
+  async writeDown(fact: Parameters<Journal['record']>[0]): Promise<void> {
+    const path = join(this.dir, 'state', 'journal');
+    const journal = await Journal.open({ path, vmGeneration: 1, clock: systemClock, log: silentLogger });
+    await journal.record(fact);
+    await journal.close();
   }
 
   /** A file in the home of the tasks, as text. */

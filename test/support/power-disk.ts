@@ -5,7 +5,8 @@ import { join } from 'node:path';
 
 const SIZE = '256M';
 /** EXT4_IOC_SHUTDOWN with NOLOGFLUSH: nothing that was not synced reaches the disk any more. */
-const CUT = 'open(my $d, "<", $ARGV[0]) or die $!; my $how = pack("L", 2); ioctl($d, 0x8004587D, $how) or die $!';
+const CUT =
+  'open(my $d, "<", $ARGV[0]) or die $!; my $how = pack("L", 2); ioctl($d, 0x8004587D, $how) or die $!';
 
 /** A disk of its own that loses power: what was written and not synced is gone afterwards. Only root can have one. */
 export class PowerDisk implements Disposable {

@@ -54,6 +54,13 @@ export interface FoundAttempt {
   readonly end: Promise<KeptEnd>;
 }
 
+/** What {@link KeeperClient.takeOver} found. */
+export interface FoundKeeper {
+  /** Whether it is the keeper that an earlier agent left: then it knows of all that was given to it. */
+  readonly lived: boolean;
+  readonly attempts: readonly FoundAttempt[];
+}
+
 /** The agent's end of the connection to its keeper. When the keeper dies a new one is started. */
 export class KeeperClient {
   private readonly pending = new Map<string, Deferred<KeptEnd>>();
@@ -72,12 +79,13 @@ export class KeeperClient {
    * Connects to the keeper that an earlier agent left, and answers what it has. Where there is none, one is being
    * started, and this does not wait for it.
    */
-  async takeOver(): Promise<readonly FoundAttempt[]> {
-    const there = (await this.holder()) !== undefined;
+  async takeOver(): Promise<FoundKeeper> {
+    const there = await this.holder();
     const opening = this.connected();
-    if (there) await opening;
+    if (there !== undefined) await opening;
     else opening.catch((err: unknown) => this.options.log.error('no keeper', { error: err }));
-    return this.found ?? [];
+    const lived = there !== undefined && there === (await this.holder());
+    return { lived, attempts: this.found ?? [] };
   }
 
   /** Runs an attempt, and answers its end. */

@@ -120,7 +120,7 @@ describe('Keeper', () => {
     void first.run(request('t', 'echo up; sleep 600'));
     await first.run(request('other', 'true'));
     await first.close(false);
-    const found = await second.takeOver();
+    const found = (await second.takeOver()).attempts;
     expect(found.map(({ attempt }) => attempt.task)).to.have.members(['t', 'other']);
     second.stop(id('t'), 'CANCELLED', true);
     const end = await found.find(({ attempt }) => attempt.task === 't')?.end;
@@ -134,7 +134,7 @@ describe('Keeper', () => {
     void first.run(request('t', 'sleep 600'));
     await first.run(request('other', 'true'));
     await first.close(false);
-    expect(await second.takeOver()).to.deep.equal([]);
+    expect((await second.takeOver()).attempts).to.deep.equal([]);
     await second.close(true);
   });
 

@@ -93,6 +93,23 @@ describe('agent: its tasks outlive it (fault case 104)', function () {
     expect((await hub.ended('t')).outcome).to.include({ exitCode: 9 });
   });
 
+  it('does not know what it had written down as started and the keeper never heard of', async () => {
+    const { hub } = program;
+    hub.assign('runs', exec('echo up; sleep 600'));
+    await hub.until(() => hub.size('runs') > 0);
+    await crash();
+    await program.writeDown({ task: 'never-ran', attempt: 1, state: 'RUNNING', startMs: 1 });
+    await program.start();
+    expect(hub.hellos.at(-1)?.attempts.map(({ task }) => task)).to.deep.equal(['runs']);
+    await crash();
+    await program.writeDown({ task: 'unknown', attempt: 1, state: 'RUNNING', startMs: 1 });
+    await program.killKeeper();
+    await program.start();
+    expect((await hub.ended('unknown')).outcome, 'without that keeper').to.include({
+      reason: 'AGENT_CRASHED',
+    });
+  });
+
   it('keeps the time limit while no agent is there', async () => {
     const { hub } = program;
     hub.assign('t', exec('echo up; sleep 600', { timeoutMs: 600 }));
