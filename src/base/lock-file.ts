@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { link, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { link, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { isErrno } from './errno.js';
 import { isAlive } from './process.js';
 import { readProcess } from './process-table.js';
@@ -54,15 +54,15 @@ export async function lockHolder(path: string): Promise<LockHolder | undefined> 
 /** Puts a complete file in place, or nothing: `link` fails when the name is taken. */
 async function place(path: string, me: LockHolder): Promise<boolean> {
   const draft = `${path}.${randomUUID()}`;
-  await writeFile(draft, JSON.stringify(me), { mode: 0o600 });
   try {
+    await writeFile(draft, JSON.stringify(me), { mode: 0o600 });
     await link(draft, path);
     return true;
   } catch (err) {
     if (isErrno(err, 'EEXIST')) return false;
     throw err;
   } finally {
-    await unlink(draft);
+    await rm(draft, { force: true });
   }
 }
 

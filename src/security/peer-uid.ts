@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
 import { endianness } from 'node:os';
+import { SharedWork } from '../base/shared-work.js';
 
 /** Both ends of a TCP connection, as the accepting side sees them. */
 export interface TcpEnds {
@@ -11,15 +12,24 @@ export interface TcpEnds {
 }
 
 const TABLES = ['/proc/net/tcp', '/proc/net/tcp6'];
-const ESTABLISHED = '01';
+/** A line of an ESTABLISHED socket: both ends, the uid, the inode. */
+const ESTABLISHED = /^ *\d+: (\S+) (\S+) 01 \S+ \S+ \S+ +(\d+) +\d+ (\d+)/gm;
+
+/** Uids of sockets by their two ends, as the kernel writes them. */
+type SocketUids = ReadonlyMap<string, readonly number[]>;
+
+/**
+ * After a burst of short connections the tables are megabytes, so one reading answers all callers that wait, and
+ * only one is in memory.
+ */
+const tables = new SharedWork(async () => socketUids(await Promise.all(TABLES.map(readTable))));
 
 /**
  * User id of the process at the other end of a connection on this machine. Undefined when it cannot be told: not
  * Linux, or the other end is not on this machine or has closed.
  */
 export async function peerUid(ends: TcpEnds): Promise<number | undefined> {
-  const tables = await Promise.all(TABLES.map(readTable));
-  return findUid(tables, ends);
+  return findUid(await tables.run(), ends);
 }
 
 /**
@@ -28,21 +38,23 @@ export async function peerUid(ends: TcpEnds): Promise<number | undefined> {
  * Only an ESTABLISHED socket that a process holds counts. A closed one that still has bytes to send is owned by
  * nobody and shows uid 0, so that whoever sends and closes at once would pass for root.
  */
-export function findUid(tables: readonly string[], ends: TcpEnds): number | undefined {
+export function findUid(sockets: SocketUids, ends: TcpEnds): number | undefined {
   const local = kernelEnd(ends.remoteAddress, ends.remotePort);
   const remote = kernelEnd(ends.localAddress, ends.localPort);
-  const uids = tables.flatMap((table) => uidsIn(table, local, remote));
+  const uids = local.flatMap((from) => remote.flatMap((to) => sockets.get(`${from} ${to}`) ?? []));
   const [first] = uids;
   return uids.every((uid) => uid === first) ? first : undefined;
 }
 
-function uidsIn(table: string, local: readonly string[], remote: readonly string[]): number[] {
-  const uids: number[] = [];
-  for (const line of table.split('\n')) {
-    const [, from = '', to = '', state, , , , uid, , inode] = line.trim().split(/\s+/);
-    if (!local.includes(from) || !remote.includes(to)) continue;
-    if (state === ESTABLISHED && inode !== '0') uids.push(Number(uid));
-  }
+/** The sockets of the kernel's tables that {@link findUid} may believe. */
+export function socketUids(texts: readonly string[]): SocketUids {
+  const uids = new Map<string, number[]>();
+  for (const text of texts)
+    for (const [, from, to, uid, inode] of text.matchAll(ESTABLISHED)) {
+      if (inode === '0') continue;
+      const key = `${from} ${to}`;
+      uids.set(key, [...(uids.get(key) ?? []), Number(uid)]);
+    }
   return uids;
 }
 

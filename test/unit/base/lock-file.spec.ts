@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { isLock, lockHolder, takeLock } from '../../../src/base/lock-file.js';
+import { SmallDisk } from '../../support/small-disk.js';
 
 describe('takeLock', () => {
   let dir: string;
@@ -48,4 +49,23 @@ describe('takeLock', () => {
     const results = await Promise.all(Array.from({ length: 20 }, () => takeLock(path)));
     expect(results.filter(isLock)).to.have.length(1);
   });
+
+  it('leaves nothing on a full disk', function () {
+    if (!SmallDisk.possible) {
+      process.stderr.write('SKIPPED: a lock on a full disk, which needs root to mount a small one\n');
+      return this.skip();
+    }
+    return onFullDisk(async (full) => {
+      const before = await readdir(full);
+      const err = await takeLock(join(full, 'lock')).catch((thrown: unknown) => thrown);
+      expect(err).to.include({ code: 'ENOSPC' });
+      expect(await readdir(full)).to.deep.equal(before);
+    });
+  });
 });
+
+async function onFullDisk(work: (dir: string) => Promise<void>): Promise<void> {
+  using disk = new SmallDisk(1);
+  disk.fill();
+  await work(disk.dir);
+}

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { CallerRule } from '../../../src/security/caller-rule.js';
 import { Connection } from '../../../src/security/connection.js';
-import { findUid } from '../../../src/security/peer-uid.js';
+import { findUid, socketUids } from '../../../src/security/peer-uid.js';
 import { bearerToken } from '../../../src/security/secret.js';
 import { ensureTokenFile, readTokenFile } from '../../../src/security/token-file.js';
 
@@ -37,7 +37,7 @@ describe('findUid', () => {
   ];
   for (const [name, table, expected] of cases)
     it(`answers ${expected} for ${name}`, () => {
-      expect(findUid([`${HEAD}\n${table}\n`], LOOPBACK)).to.equal(expected);
+      expect(findUid(socketUids([`${HEAD}\n${table}\n`]), LOOPBACK)).to.equal(expected);
     });
 });
 
