@@ -18,6 +18,22 @@ export interface VmResources {
   readonly diskBytes: number;
 }
 
+/**
+ * What a machine reaches besides the agent door. `host`: all that the host reaches. `internet`: what the host reaches,
+ * but nothing of the host itself. `isolated`: nothing.
+ */
+export const VM_NETWORKS = ['host', 'internet', 'isolated'] as const;
+export type VmNetwork = (typeof VM_NETWORKS)[number];
+
+/** What a running machine uses of the host. */
+export interface VmUsage {
+  /** Processor seconds since it started. */
+  readonly cpuSeconds: number;
+  readonly memoryBytes: number;
+  /** Of its disk and snapshots, allocated. */
+  readonly diskBytes: number;
+}
+
 /** Steps of an operation on a machine. */
 export type StageName = 'image' | 'disk' | 'boot' | 'agent' | 'ready';
 
@@ -52,6 +68,7 @@ export interface Vm {
   /** Counts restores, from 1. Only grows. */
   readonly generation: number;
   readonly image: string;
+  readonly network: VmNetwork;
   readonly address: string;
   /** Lets tasks use sudo where the machine is the host. */
   readonly allowHostSudo: boolean;

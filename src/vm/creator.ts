@@ -1,6 +1,6 @@
 import { HubError } from '../model/hub-error.js';
 import { checkName } from '../model/names.js';
-import type { Vm, VmIsolation, VmResources } from '../model/vm.js';
+import type { Vm, VmNetwork } from '../model/vm.js';
 import { withDeadline } from './deadline.js';
 import { asVmError, type Lifecycle } from './lifecycle.js';
 import type { MachineContext } from './machine-context.js';
@@ -14,6 +14,8 @@ export interface NewMachine extends ResourceRequest {
   /** Absent for the best that works. */
   readonly provider?: string;
   readonly image?: string;
+  /** Absent for the provider's default. */
+  readonly network?: VmNetwork;
   readonly allowHostSudo: boolean;
   readonly joinSecret: string;
 }
@@ -30,13 +32,14 @@ export class Creator {
     const name = checkName('name', request.name);
     const resources = parseResources(request);
     const provider = await this.ctx.registry.choose(request.provider, signal);
+    const network = networkOf(request.network, provider);
     checkLimits(resources, await provider.limits(), provider.capabilities.enforces);
     await this.clearFailed(name, signal);
-    await this.ctx.book.add(
-      newVm(request, resources, provider, await provider.isolation(), this.ctx.clock.now()),
-    );
+    const isolation = await provider.isolation();
+    const vm = newVm(request, { resources, network, provider: provider.name, isolation }, this.ctx.clock.now());
+    await this.ctx.book.add(vm);
     try {
-      await this.make(request, resources, provider, signal);
+      await this.make(vm, provider, signal);
       await this.lifecycle.boot(name, request.joinSecret, signal);
       return this.ctx.book.get(name);
     } catch (err) {
@@ -55,14 +58,10 @@ export class Creator {
     await this.ctx.book.remove(name);
   }
 
-  private async make(
-    { name, image, allowHostSudo }: NewMachine,
-    resources: VmResources,
-    provider: VmProvider,
-    signal: AbortSignal,
-  ): Promise<void> {
+  private async make(vm: Vm, provider: VmProvider, signal: AbortSignal): Promise<void> {
+    const { name, image, allowHostSudo, resources, network } = vm;
     const recorder = new StageRecorder(this.ctx.book, this.ctx.clock, name);
-    const spec = { name, resources, allowHostSudo, ...(image ? { image } : {}) };
+    const spec = { name, resources, network, allowHostSudo, ...(image ? { image } : {}) };
     try {
       await provider.create(spec, recorder.report, signal);
     } finally {
@@ -97,17 +96,13 @@ export class Creator {
 
 function newVm(
   request: NewMachine,
-  resources: VmResources,
-  provider: VmProvider,
-  isolation: VmIsolation,
+  chosen: Pick<Vm, 'resources' | 'network' | 'provider' | 'isolation'>,
   createMs: number,
 ): Vm {
   return {
+    ...chosen,
     name: request.name,
-    provider: provider.name,
     state: 'CREATING',
-    resources,
-    isolation,
     stages: [],
     error: '',
     generation: 1,
@@ -116,4 +111,12 @@ function newVm(
     allowHostSudo: request.allowHostSudo,
     createMs,
   };
+}
+
+/** The asked one, or the provider's default. @throws HubError INVALID_FIELD naming what the provider has. */
+function networkOf(asked: VmNetwork | undefined, { name, capabilities }: VmProvider): VmNetwork {
+  const network = asked ?? capabilities.networks[0] ?? 'host';
+  if (capabilities.networks.includes(network)) return network;
+  const description = `one of ${capabilities.networks.join(', ')} with the ${name} provider`;
+  throw HubError.invalid({ field: 'network', description });
 }

@@ -1,4 +1,12 @@
-import type { Image, Snapshot, StageName, VmIsolation, VmResources } from '../model/vm.js';
+import type {
+  Image,
+  Snapshot,
+  StageName,
+  VmIsolation,
+  VmNetwork,
+  VmResources,
+  VmUsage,
+} from '../model/vm.js';
 
 /**
  * Runs machines of one kind. Every operation is idempotent and ends when its signal aborts. Names were checked
@@ -27,11 +35,34 @@ export interface VmProvider {
   listSnapshots(name: string): Promise<readonly Snapshot[]>;
   snapshot(name: string, snapshot: string, description: string, signal: AbortSignal): Promise<Snapshot>;
   deleteSnapshot(name: string, snapshot: string, signal: AbortSignal): Promise<void>;
-  /** Takes a stopped machine back to a snapshot. */
+  /**
+   * Takes a stopped machine back to a snapshot. When that one holds memory, the next start wakes the memory and tells
+   * it the new {@link BootInfo}.
+   */
   restore(name: string, snapshot: string, signal: AbortSignal): Promise<void>;
   images(): Promise<readonly Image[]>;
   /** The last lines of the console, or an empty text. */
   consoleTail(name: string): Promise<string>;
+  /**
+   * Gives a machine other resources; a disk only grows. Answers whether all of it is in force, or some only from the
+   * next start. Absent where it cannot.
+   *
+   * @throws HubError INVALID_FIELD for a disk that would shrink.
+   */
+  resize?(name: string, resources: VmResources, signal: AbortSignal): Promise<ResizeResult>;
+  /** What a machine uses of this host now; undefined when it does not run. Absent where it cannot tell. */
+  usage?(name: string, signal: AbortSignal): Promise<VmUsage | undefined>;
+  /** How its machines are sped up on this host, such as `kvm` or `tcg`; cached after the self-test. */
+  acceleration?(signal: AbortSignal): Promise<Acceleration>;
+}
+
+export type ResizeResult = 'applied' | 'at_next_start';
+
+/** Hardware help for machines, or why there is none. */
+export interface Acceleration {
+  readonly kind: 'kvm' | 'hvf' | 'tcg';
+  /** Why it is not hardware, for a person; empty when it is. */
+  readonly reason: string;
 }
 
 export interface ProviderCapabilities {
@@ -43,6 +74,8 @@ export interface ProviderCapabilities {
   readonly console: boolean;
   /** Limits that it enforces. */
   readonly enforces: readonly ('cpu' | 'memory' | 'disk')[];
+  /** What can be chosen for {@link MachineSpec.network}, the default first. */
+  readonly networks: readonly VmNetwork[];
 }
 
 export type SelfTest = { readonly works: true } | { readonly works: false; readonly reason: string };
@@ -52,7 +85,9 @@ export type ProviderState = 'running' | 'stopped' | 'absent' | 'unknown';
 export interface MachineSpec {
   readonly name: string;
   readonly resources: VmResources;
+  /** Absent for the provider's default image. */
   readonly image?: string;
+  readonly network: VmNetwork;
   readonly allowHostSudo: boolean;
 }
 

@@ -51,6 +51,7 @@ export function vmProviderSuite(
     const spec = (machine: string): MachineSpec => ({
       name: machine,
       resources: { cpu: 1, memoryBytes: GIB, diskBytes: 4 * GIB },
+      network: provider.capabilities.networks[0] ?? 'host',
       allowHostSudo: false,
     });
     const create = (machine: string) => provider.create(spec(machine), noReport, soon());

@@ -24,6 +24,7 @@ export class FakeVmProvider implements VmProvider {
     freezes: false,
     console: true,
     enforces: ['cpu', 'memory', 'disk'],
+    networks: ['host', 'isolated'],
   };
   /** Runs inside the named call, before it takes effect: may wait or throw. */
   hook: (call: string, signal: AbortSignal) => Promise<void> = async () => {};

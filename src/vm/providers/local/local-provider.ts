@@ -68,6 +68,7 @@ class LocalProvider implements VmProvider {
     freezes: true,
     console: true,
     enforces: [],
+    networks: ['host'],
   };
   private readonly mutex = new KeyedMutex();
   private readonly clock: Clock;

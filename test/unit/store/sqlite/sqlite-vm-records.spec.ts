@@ -24,6 +24,7 @@ function vm(name: string, change: Partial<Vm> = {}): Vm {
     generation: 1,
     image: '',
     address: '',
+    network: 'host',
     allowHostSudo: false,
     createMs: 1,
     ...change,
