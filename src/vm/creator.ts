@@ -36,7 +36,11 @@ export class Creator {
     checkLimits(resources, await provider.limits(), provider.capabilities.enforces);
     await this.clearFailed(name, signal);
     const isolation = await provider.isolation();
-    const vm = newVm(request, { resources, network, provider: provider.name, isolation }, this.ctx.clock.now());
+    const vm = newVm(
+      request,
+      { resources, network, provider: provider.name, isolation },
+      this.ctx.clock.now(),
+    );
     await this.ctx.book.add(vm);
     try {
       await this.make(vm, provider, signal);

@@ -6,8 +6,8 @@ import { untilAborted } from '../../../base/abort.js';
 import { systemClock } from '../../../base/clock.js';
 import { start } from '../../../base/process.js';
 import { readProcess } from '../../../base/process-table.js';
+import { killAll, membersOf } from '../machine-process.js';
 import type { MachinePaths } from './machine-files.js';
-import { killAll, membersOf } from './machine-process.js';
 import type { MountStep } from './mount-plan.js';
 import { INIT_SCRIPT, LAUNCH_SCRIPT, MOUNT_SCRIPT } from './scripts.js';
 

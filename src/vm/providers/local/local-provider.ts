@@ -3,6 +3,7 @@ import { mkdir, readdir, realpath, statfs } from 'node:fs/promises';
 import { availableParallelism, homedir, totalmem } from 'node:os';
 import { untilAborted } from '../../../base/abort.js';
 import { type Clock, systemClock } from '../../../base/clock.js';
+import { missingIsEmpty, readTail } from '../../../base/files.js';
 import { KeyedMutex } from '../../../base/keyed-mutex.js';
 import type { Logger } from '../../../base/logger.js';
 import { HubError } from '../../../model/hub-error.js';
@@ -22,9 +23,7 @@ import {
   type MachinePaths,
   machinePaths,
   makeMachineFiles,
-  missingIsEmpty,
   readMarker,
-  readTail,
 } from './machine-files.js';
 import { MachineRunner, type MachineSetup } from './machine-runner.js';
 import { machineHome, privatePathsFor } from './mount-plan.js';

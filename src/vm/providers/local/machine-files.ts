@@ -1,7 +1,6 @@
-import { constants } from 'node:fs';
-import { chmod, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno } from '../../../base/errno.js';
+import { missingIsEmpty, writePrivate } from '../../../base/files.js';
 import type { MachineSpec } from '../../provider.js';
 
 /** Where the parts of one machine lie on the host. */
@@ -80,34 +79,6 @@ export async function listMachineNames(machinesDir: string): Promise<readonly st
   const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
   const ours = await Promise.all(names.map((name) => readMarker(machinePaths(machinesDir, name))));
   return names.filter((_, i) => ours[i] !== undefined).sort();
-}
-
-/** Writes a 0600 file as a whole: a reader sees the old text or the new one. */
-export async function writePrivate(path: string, text: string): Promise<void> {
-  const partial = `${path}.partial`;
-  await rm(partial, { force: true });
-  await writeFile(partial, text, { mode: 0o600, flag: 'wx' });
-  await rename(partial, path);
-}
-
-/** The last bytes of a file that may grow, at most `bytes`; empty when there is none. */
-export async function readTail(path: string, bytes: number): Promise<string> {
-  const file = await open(path, constants.O_RDONLY).catch(() => undefined);
-  if (file === undefined) return '';
-  try {
-    const { size } = await file.stat();
-    const length = Math.min(size, bytes);
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
-    return buffer.toString('utf8', 0, bytesRead);
-  } finally {
-    await file.close();
-  }
-}
-
-/** For directories that need not be there. */
-export function missingIsEmpty(err: unknown): never[] {
-  if (isErrno(err, 'ENOENT', 'ENOTDIR')) return [];
-  throw err;
 }
 
 function isMarker(value: unknown): value is { spec: MachineSpec } {

@@ -3,12 +3,10 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, delimiter, dirname, join } from 'node:path';
 import type { Clock } from '../../../base/clock.js';
 import { messageOf } from '../../../base/errno.js';
+import { readTail, writePrivate } from '../../../base/files.js';
 import type { ProcessRow } from '../../../base/process-table.js';
 import { HubError } from '../../../model/hub-error.js';
 import type { BootInfo, MachineSpec } from '../../provider.js';
-import { type IsolationMode, namespacePrefix } from './isolation.js';
-import { type LaunchPlan, launchLog, launchMachine } from './launcher.js';
-import { type MachinePaths, readTail, writePrivate } from './machine-files.js';
 import {
   findMachineProcess,
   freezeAll,
@@ -18,7 +16,10 @@ import {
   signalRows,
   thawRows,
   waitGone,
-} from './machine-process.js';
+} from '../machine-process.js';
+import { type IsolationMode, namespacePrefix } from './isolation.js';
+import { type LaunchPlan, launchLog, launchMachine } from './launcher.js';
+import type { MachinePaths } from './machine-files.js';
 import { DOOR_DIR, MACHINE_MNT, mountPlan, nodeDirs, type PrivatePath } from './mount-plan.js';
 
 /** How machines run on this host. */

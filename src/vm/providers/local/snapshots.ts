@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { missingIsEmpty, writePrivate } from '../../../base/files.js';
 import { HubError } from '../../../model/hub-error.js';
 import { isName } from '../../../model/names.js';
 import type { Snapshot } from '../../../model/vm.js';
-import { type MachinePaths, missingIsEmpty, writePrivate } from './machine-files.js';
+import type { MachinePaths } from './machine-files.js';
 import type { Trees } from './trees.js';
 
 const MANIFEST = 'snapshot.json';

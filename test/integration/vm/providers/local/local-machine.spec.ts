@@ -29,7 +29,13 @@ describe('local machine', () => {
 
   const create = (name = 'dev', image?: string) => {
     const resources = { cpu: 1, memoryBytes: 1, diskBytes: 1 };
-    const spec = { name, resources, network: 'host' as const, allowHostSudo: true, ...(image ? { image } : {}) };
+    const spec = {
+      name,
+      resources,
+      network: 'host' as const,
+      allowHostSudo: true,
+      ...(image ? { image } : {}),
+    };
     return harness.provider.create(spec, noReport, soon());
   };
   const start = (first = false, generation = 1) =>

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { systemClock } from '../../../../../src/base/clock.js';
-import { isSameProcess, listProcesses, readProcess } from '../../../../../src/base/process-table.js';
-import { killAll, membersOf } from '../../../../../src/vm/providers/local/machine-process.js';
+import { systemClock } from '../../../../src/base/clock.js';
+import { isSameProcess, listProcesses, readProcess } from '../../../../src/base/process-table.js';
+import { killAll, membersOf } from '../../../../src/vm/providers/machine-process.js';
 
 /**
  * The shell is outside of the namespace whose first process is `sleep 1000`; `sleep 1001` is inside, and a child of

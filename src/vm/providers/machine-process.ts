@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import type { Clock } from '../../../base/clock.js';
-import { signalProcess } from '../../../base/process.js';
-import { descendantsOf, isSameProcess, listProcesses, type ProcessRow } from '../../../base/process-table.js';
-import { HubError } from '../../../model/hub-error.js';
+import type { Clock } from '../../base/clock.js';
+import { signalProcess } from '../../base/process.js';
+import { descendantsOf, isSameProcess, listProcesses, type ProcessRow } from '../../base/process-table.js';
+import { HubError } from '../../model/hub-error.js';
 
 /** The first process of a running machine. It may be our child or that of a hub which is gone. */
 export type MachineProcess = Pick<ProcessRow, 'pid' | 'startTicks'>;
