@@ -40,20 +40,20 @@ disk() {
   done
 }
 tries=0
-root=$(disk ${DISK_SERIALS.root})
-while [ -z "$root" ] && [ "$tries" -lt 100 ]; do
+device=$(disk ${DISK_SERIALS.root})
+while [ -z "$device" ] && [ "$tries" -lt 100 ]; do
   sleep 0.1
   tries=$((tries + 1))
-  root=$(disk ${DISK_SERIALS.root})
+  device=$(disk ${DISK_SERIALS.root})
 done
-[ -n "$root" ] || fail "it has no disk with the serial ${DISK_SERIALS.root}"
-mount -t ext4 -o rw "$root" /root || fail "its root $root cannot be mounted"
+[ -n "$device" ] || fail "it has no disk with the serial ${DISK_SERIALS.root}"
+mount -t ext4 -o rw "$device" /root || fail "its root $device cannot be mounted"
 [ -x /root/sbin/init ] || [ -L /root/sbin/init ] || fail "its root has no /sbin/init"
 runtime=$(disk ${DISK_SERIALS.runtime})
 if [ -n "$runtime" ]; then
   mkdir -p /root${RUNTIME_MOUNT}
   mount -t ext4 -o ro,nodev,nosuid "$runtime" /root${RUNTIME_MOUNT} || fail "its runtime disk cannot be mounted"
-  . /root${RUNTIME_MOUNT}/boot/initrd.sh
+  sh /root${RUNTIME_MOUNT}/boot/initrd.sh
 else
   echo "vm-agent: no disk with the serial ${DISK_SERIALS.runtime}: the machine starts without an agent" > /dev/console
 fi
@@ -61,12 +61,12 @@ for dir in dev proc sys run; do
   mkdir -p "/root/$dir"
   mount --move "/$dir" "/root/$dir"
 done
-name=\${root##*/}
-blocks=$(od -An -tu4 -j1028 -N4 "$root")
-scale=$(od -An -tu4 -j1048 -N4 "$root")
+name=\${device##*/}
+blocks=$(od -An -tu4 -j1028 -N4 "$device")
+scale=$(od -An -tu4 -j1048 -N4 "$device")
 sectors=$(cat "/root/sys/class/block/$name/size")
 if [ "$sectors" -gt "$(((blocks << (scale + 1)) + 131072))" ]; then
-  chroot /root resize2fs "$root" > /root/dev/console 2>&1 ||
+  chroot /root resize2fs "$device" > /root/dev/console 2>&1 ||
     echo "vm-agent: the file system did not grow with its disk" > /root/dev/console
 fi
 exec switch_root -c /dev/console /root /sbin/init
