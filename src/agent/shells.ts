@@ -57,7 +57,7 @@ export class Shells {
     const { home, baseEnv, markPrefix } = this.options;
     const mark = `${markPrefix}shell-${randomUUID()};`;
     const argv = open.argv.length > 0 ? open.argv : [baseEnv.SHELL ?? '/bin/sh', '-l'];
-    const env = { ...baseEnv, HOME: home, TERM: open.term, [RUN_MARK]: mark };
+    const env = { ...baseEnv, ...open.env, HOME: home, TERM: open.term, [RUN_MARK]: mark };
     const request: TerminalRequest = { ...open, argv, cwd: home, env, mark };
     return (await openPty(request)) ?? (await openScriptTerminal(request));
   }

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { systemClock } from '../base/clock.js';
 import { Disposer } from '../base/disposer.js';
 import type { LevelSwitch, Logger } from '../base/logger.js';
-import { packageRoot } from '../base/package-root.js';
 import { type Address, formatAddress } from '../config/address.js';
 import type { HubConfig } from '../config/hub-config.js';
 import type { HubContext } from '../hub/context.js';
@@ -18,11 +17,13 @@ import { ensureTokenFile } from '../security/token-file.js';
 import { SegmentOutputLog } from '../store/output/segment-output-log.js';
 import { type Recovery, recoverDatabase } from '../store/sqlite/recover-database.js';
 import { SqliteStore } from '../store/sqlite/sqlite-store.js';
+import { Expiry } from '../vm/expiry.js';
 import type { MachineEvents } from '../vm/machine-events.js';
-import { createLocalProvider } from '../vm/providers/local/local-provider.js';
+import type { MachineUse } from '../vm/machine-use.js';
 import { VmManager } from '../vm/vm-manager.js';
 import { lockHome } from './home-dirs.js';
 import { openHttpDoors } from './http-doors.js';
+import { createProfiles, createProviders } from './providers.js';
 import { makePrivateDir, makeRuntimeDir, removeRuntimeDir } from './runtime-dir.js';
 import { packageVersion } from './version.js';
 
@@ -80,7 +81,7 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   const { ctx, store } = await openStorage(setup, parts);
   const doorAddress =
     config.door || `unix:${join(await makePrivateDir(join(runtimeDir, 'door')), 'hub.sock')}`;
-  const { hub, vm } = createCore(setup, ctx, store, doorAddress);
+  const { hub, vm, expiry } = createCore(setup, ctx, store, doorAddress);
   // Machines that run see the directory of the door: it must stay the same one for them.
   parts.defer(() => (vm.list().length === 0 ? removeRuntimeDir(runtimeDir) : undefined));
   const pass = new BridgePass();
@@ -94,6 +95,7 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   parts.use(vm);
   await vm.recover();
   await hub.recover();
+  parts.use(expiry).start();
   const grpc = { ...config.grpc, port: await operators.listen(formatAddress(config.grpc)) };
   const backend = `unix:${join(runtimeDir, 'bridge.sock')}`;
   await operators.listen(backend);
@@ -130,22 +132,23 @@ function createCore({ config, levels, log }: HubSetup, ctx: HubContext, store: S
     freeze: (name, signal) => hub.freeze(name, signal),
     online: (name, vmGeneration, signal) => hub.online(name, vmGeneration, signal),
   };
-  const local = createLocalProvider({
-    machinesDir: config.home.machinesDir,
-    agentProgram: join(packageRoot(), 'dist', 'agent', 'agent.mjs'),
-    nodePath: process.execPath,
-    log,
-  });
+  const profiles = createProfiles(config.home);
   const vm = new VmManager({
-    providers: [local],
+    providers: createProviders(config, log),
     records: store.vms,
     events,
     door: () => door,
     clock: ctx.clock,
     log,
+    profiles: () => profiles.list(),
   });
-  const hub = new Hub({ ctx, machines: vm, levels, version: packageVersion(), door });
-  return { hub, vm };
+  const hub = new Hub({ ctx, machines: vm, levels, version: packageVersion(), door, profiles });
+  const use: MachineUse = {
+    busy: (agents) => hub.busy(agents),
+    remove: (agent, signal) => hub.agents.remove(agent, true, signal),
+    expiring: (agent, cause, message) => hub.expiring(agent, cause, message),
+  };
+  return { hub, vm, expiry: new Expiry({ machines: vm, use, clock: ctx.clock, log }) };
 }
 
 function usingServer(parts: Disposer, server: RpcServer): RpcServer {

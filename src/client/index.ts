@@ -2,7 +2,7 @@ export type { AgentInfo } from '../../gen/vmagent/v1/agent.js';
 export type { CreateAgentRequest, GetAgentStatusResponse } from '../../gen/vmagent/v1/hub_service.js';
 export type { Event, LogRecord } from '../../gen/vmagent/v1/log.js';
 export type { Task } from '../../gen/vmagent/v1/task.js';
-export type { Provider, Snapshot, Vm, VmStage } from '../../gen/vmagent/v1/vm.js';
+export type { Profile, Provider, Snapshot, Vm, VmStage } from '../../gen/vmagent/v1/vm.js';
 export { type HubAddress, parseAddress } from './address.js';
 export type { AgentFilter, AgentsClient } from './agents.js';
 export { type ClientOptions, createClient, type VmAgentClient } from './client.js';

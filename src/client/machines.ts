@@ -1,8 +1,11 @@
-import type { Image, Provider, Snapshot, Vm } from '../../gen/vmagent/v1/vm.js';
+import type { Image, Profile, Provider, Snapshot, Vm } from '../../gen/vmagent/v1/vm.js';
 import {
   CreateSnapshotRequest,
   type DeepPartial,
+  KeepVmAliveRequest,
   ListVmsRequest,
+  ResizeVmRequest,
+  type ResizeVmResponse,
   type StartVmResponse,
   VmManagerService,
 } from '../../gen/vmagent/v1/vm_manager_service.js';
@@ -50,6 +53,23 @@ export class MachinesClient {
     return some((await this.transport.unary(VmManagerService.restartVm, { agent }, long(options))).vm);
   }
 
+  /** Gives a machine other resources; what is left out stays. */
+  resize(request: DeepPartial<ResizeVmRequest>, options: CallOptions = {}): Promise<ResizeVmResponse> {
+    const message = ResizeVmRequest.fromPartial(request);
+    return this.transport.unary(VmManagerService.resizeVm, message, long(options));
+  }
+
+  /** Holds off what its ttl and idle stop would do. */
+  async keepAlive(request: DeepPartial<KeepVmAliveRequest>, options: CallOptions = {}): Promise<Vm> {
+    const message = KeepVmAliveRequest.fromPartial(request);
+    return some((await this.transport.unary(VmManagerService.keepVmAlive, message, options)).vm);
+  }
+
+  /** The last lines of its console; 0 means all that are kept. */
+  async console(agent: string, lines = 0, options: CallOptions = {}): Promise<string> {
+    return (await this.transport.unary(VmManagerService.getConsole, { agent, lines }, options)).text;
+  }
+
   /** Snapshots of a machine, oldest first. */
   async snapshots(agent: string, options: CallOptions = {}): Promise<Snapshot[]> {
     return (await this.transport.unary(VmManagerService.listSnapshots, { agent }, options)).snapshots;
@@ -77,6 +97,11 @@ export class MachinesClient {
   /** Providers that the hub knows, in the order of preference. */
   async providers(options: CallOptions = {}): Promise<Provider[]> {
     return (await this.transport.unary(VmManagerService.listProviders, {}, options)).providers;
+  }
+
+  /** Profiles that machines can be furnished with, by name. */
+  async profiles(options: CallOptions = {}): Promise<Profile[]> {
+    return (await this.transport.unary(VmManagerService.listProfiles, {}, options)).profiles;
   }
 
   /** Images that machines can be made from. */

@@ -16,6 +16,8 @@ export interface HomePaths {
   /** hub-stdout.log and hub-stderr.log. */
   readonly logsDir: string;
   readonly imagesDir: string;
+  /** The user's own profiles, NAME.json; may be missing. */
+  readonly profilesDir: string;
   /** One directory a machine. */
   readonly machinesDir: string;
   /** Held by the hub that runs on this home. */
@@ -39,6 +41,7 @@ export function homePaths(root: string): HomePaths {
     outputDir: join(root, 'data', 'output'),
     logsDir: join(root, 'logs'),
     imagesDir: join(root, 'images'),
+    profilesDir: join(root, 'profiles'),
     machinesDir: join(root, 'machines'),
     lockFile: join(root, 'data', 'hub.lock'),
   };

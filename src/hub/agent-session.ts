@@ -23,6 +23,8 @@ export class AgentSession {
   readonly generation: number;
   readonly capabilities: readonly string[];
   readonly concurrency: number;
+  /** Environment of every task and shell, beside their own. */
+  readonly env: Readonly<Record<string, string>>;
   readonly connectMs: number;
   /** Frames for the agent. */
   readonly frames: AsyncQueue<HubFrame>;
@@ -44,6 +46,7 @@ export class AgentSession {
     this.generation = record.sessionGeneration;
     this.capabilities = record.capabilities;
     this.concurrency = record.concurrency;
+    this.env = record.env ?? {};
     this.connectMs = ctx.clock.now();
     this.lastSeenMs = this.connectMs;
     this.frames = new AsyncQueue(ctx.limits.framesPerSession);
@@ -108,7 +111,8 @@ export class AgentSession {
   assign(task: Task): void {
     this.hold(task);
     const { id, attempt, lane, spec, onFailure } = task;
-    const assignment = { task: id, attempt, lane, spec, stopLaneOnFailure: onFailure === 'STOP' };
+    const stopLaneOnFailure = onFailure === 'STOP';
+    const assignment = { task: id, attempt, lane, spec, stopLaneOnFailure, env: this.env };
     this.send({ type: 'assignment', assignment });
   }
 

@@ -3,7 +3,7 @@ import type { AgentView, Json } from '../model/agent.js';
 import type { HubEvent } from '../model/event.js';
 import type { OutputProgress, OutputRecord } from '../model/output.js';
 import type { Attempt, NewTask, Task } from '../model/task.js';
-import type { Vm } from '../model/vm.js';
+import type { LifePolicy, Vm, VmNetwork } from '../model/vm.js';
 import type {
   AgentFrame,
   AttachShellFrame,
@@ -58,6 +58,10 @@ export interface AgentRequest {
   readonly disk?: string;
   readonly provider?: string;
   readonly image?: string;
+  readonly network?: VmNetwork;
+  readonly profile?: string;
+  /** When its machine is ended by itself. Absent for never. */
+  readonly life?: LifePolicy;
   readonly allowHostSudo: boolean;
   readonly timeoutMs: number;
 }

@@ -1,6 +1,9 @@
+import { runDetached } from '../base/detached.js';
 import type { LevelSwitch } from '../base/logger.js';
+import type { AgentRecord } from '../model/agent.js';
 import { HubError } from '../model/hub-error.js';
 import type { Vm, VmStage } from '../model/vm.js';
+import { Activity } from './activity.js';
 import { AdminService } from './admin-service.js';
 import { AgentDoor } from './agent-door.js';
 import { AgentMaker } from './agent-maker.js';
@@ -10,10 +13,12 @@ import { Barriers } from './barriers.js';
 import type { HubContext } from './context.js';
 import { EventReader } from './event-reader.js';
 import { Fences } from './fences.js';
+import { Furnisher } from './furnisher.js';
 import { Janitor } from './janitor.js';
 import { LogReader } from './log-reader.js';
 import type { Machines } from './machines.js';
 import { Presence } from './presence.js';
+import type { Profiles } from './profiles.js';
 import { Scheduler } from './scheduler.js';
 import { SessionOpener } from './session-opener.js';
 import { SessionReconciler } from './session-reconciler.js';
@@ -30,6 +35,8 @@ export interface HubOptions {
   readonly version: string;
   /** Address of the agent door. */
   readonly door: string;
+  /** Default none. */
+  readonly profiles?: Profiles;
 }
 
 /** How long taking up one half-removed agent may take. */
@@ -49,6 +56,9 @@ export class Hub implements HubApi {
   private readonly fences: Fences;
   private readonly opener: SessionOpener;
   private readonly janitor: Janitor;
+  private readonly activity: Activity;
+  private readonly maker: AgentMaker;
+  private readonly stopping = new AbortController();
 
   constructor(private readonly options: HubOptions) {
     const { ctx, machines, levels, version, door } = options;
@@ -62,12 +72,16 @@ export class Hub implements HubApi {
     this.fences = new Fences(ctx, changes);
     this.janitor = new Janitor(ctx, changes, this.presence, sessions);
     const { presence, barriers } = this;
-    const maker = new AgentMaker(ctx, machines, presence);
     const { fences } = this;
     const reconciler = new SessionReconciler(ctx, changes, fences);
     this.opener = new SessionOpener({ ctx, sessions, changes, scheduler, presence, fences, reconciler });
     const { opener } = this;
     this.tasks = new TaskService({ ctx, sessions, watchers, changes });
+    this.activity = new Activity(ctx, sessions, shells);
+    const { profiles = NO_PROFILES } = options;
+    const furnisher = new Furnisher({ ctx, machines, tasks: this.tasks });
+    this.maker = new AgentMaker({ ctx, machines, presence, profiles, furnisher });
+    const { maker } = this;
     const trust = (agent: string) => this.opener.trust(agent);
     this.agents = new AgentRegistry({
       ctx,
@@ -99,15 +113,17 @@ export class Hub implements HubApi {
    * machines' records are true again.
    */
   async recover(): Promise<void> {
-    for (const { id, phase } of await this.options.ctx.store.agents.list()) {
-      if (phase === 'CREATING') await this.settleCreating(id);
-      if (phase === 'DESTROYING') await this.agents.remove(id, true, AbortSignal.timeout(RECOVERY_MS));
+    for (const agent of await this.options.ctx.store.agents.list()) {
+      if (agent.phase === 'CREATING') await this.settleCreating(agent);
+      if (agent.phase === 'DESTROYING')
+        await this.agents.remove(agent.id, true, AbortSignal.timeout(RECOVERY_MS));
     }
   }
 
   /** Takes no new tasks, tells agents to come back later, and stops. Tasks run on. */
   async close(): Promise<void> {
     this.tasks.stop();
+    this.stopping.abort(new HubError('HUB_STOPPING', 'the hub is stopping'));
     await this.janitor.close();
     for (const session of this.sessions.all()) {
       session.send({ type: 'drain', reconnectAfterMs: 0 });
@@ -115,12 +131,16 @@ export class Hub implements HubApi {
     }
   }
 
-  private async settleCreating(id: string): Promise<void> {
-    const runs = this.machineState(id) === 'RUNNING';
-    const change = runs
-      ? ({ phase: 'READY' } as const)
-      : ({ phase: 'FAILED', reason: 'HUB_RESTARTED' } as const);
-    await this.options.ctx.store.agents.update(id, change);
+  /** What furnishes a machine may take long: it is gone on with in the background. */
+  private async settleCreating(agent: AgentRecord): Promise<void> {
+    const { log, store } = this.options.ctx;
+    if (this.machineState(agent.id) !== 'RUNNING') {
+      await store.agents.update(agent.id, { phase: 'FAILED', reason: 'HUB_RESTARTED' });
+      return;
+    }
+    const { signal } = this.stopping;
+    if (agent.profile === undefined) await this.maker.resume(agent, signal);
+    else runDetached(log, `furnishing ${agent.id}`, () => this.maker.resume(agent, signal));
   }
 
   private machineState(id: string): string {
@@ -161,8 +181,22 @@ export class Hub implements HubApi {
     return this.barriers.freeze(session, signal);
   }
 
+  /** Those of the agents in which something goes on. */
+  busy(agents: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.activity.busy(agents);
+  }
+
+  /** A machine is being ended by itself, or could not be. */
+  async expiring(name: string, cause: 'TTL' | 'IDLE', message: string): Promise<void> {
+    await this.presence.event('vm.expire', name, this.machineState(name), cause, message);
+  }
+
   /** Resolves once the agent of a machine is connected. */
   async online(name: string, vmGeneration: number, signal: AbortSignal): Promise<void> {
     await this.presence.untilOnline(name, vmGeneration, signal);
   }
 }
+
+const NO_PROFILES: Profiles = {
+  find: () => Promise.reject(HubError.invalid({ field: 'profile', description: 'this hub has no profiles' })),
+};

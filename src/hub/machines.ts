@@ -1,4 +1,4 @@
-import type { Vm, VmStage } from '../model/vm.js';
+import type { LifePolicy, Vm, VmNetwork, VmStage } from '../model/vm.js';
 
 /** What the hub asks of whoever runs machines. It knows no providers. */
 export interface Machines {
@@ -26,6 +26,9 @@ export interface MachineRequest {
   readonly cpu?: number;
   readonly memory?: string;
   readonly disk?: string;
+  readonly network?: VmNetwork;
+  readonly life?: LifePolicy;
+  readonly profile?: string;
   readonly allowHostSudo: boolean;
   readonly joinSecret: string;
 }

@@ -15,6 +15,8 @@ export interface NewAgent {
   readonly capabilities?: readonly string[];
   readonly concurrency?: number;
   readonly hasVm?: boolean;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly profile?: string;
 }
 
 /**
@@ -37,6 +39,8 @@ export function newAgentRecord(agent: NewAgent): AgentRecord {
     hasVm: agent.hasVm ?? false,
     phase: agent.hasVm ? 'CREATING' : 'READY',
     reason: '',
+    ...(agent.env === undefined ? {} : { env: agent.env }),
+    ...(agent.profile === undefined ? {} : { profile: agent.profile }),
     secretHash: agent.secretHash,
     registeredMs: agent.atMs,
     counters: { tasksReceived: 0, tasksCompleted: 0, tasksFailed: 0 },

@@ -23,6 +23,8 @@ interface Waiting {
 /** Joins the operator's end of a terminal with the agent's. */
 export class Shells {
   private readonly waiting = new Map<string, Waiting>();
+  /** How many are open, by agent. */
+  private readonly counts = new Map<string, number>();
 
   constructor(private readonly ctx: HubContext) {}
 
@@ -36,7 +38,7 @@ export class Shells {
     const shell = randomUUID();
     const entry = { session, input, attached: deferred<Attached>(), over: deferred() };
     this.waiting.set(shell, entry);
-    session.send({ type: 'openShell', shell, open });
+    session.send({ type: 'openShell', shell, open: { ...open, env: session.env } });
     const timeout = AbortSignal.timeout(this.ctx.limits.shellTimeoutMs);
     try {
       const any = AbortSignal.any([signal, timeout, session.signal]);
@@ -49,6 +51,11 @@ export class Shells {
     } finally {
       this.waiting.delete(shell);
     }
+  }
+
+  /** Whether somebody has a shell in this agent. */
+  isOpen(agent: string): boolean {
+    return this.counts.has(agent);
   }
 
   /** The agent could not open a shell. */
@@ -84,6 +91,7 @@ export class Shells {
     signal: AbortSignal,
   ): AsyncIterable<ShellOutput> {
     const any = AbortSignal.any([signal, attached.signal, entry.session.signal]);
+    using _counted = this.counted(entry.session.agentId);
     try {
       for (;;) {
         const next = await untilAborted(attached.frames.next(), any);
@@ -95,5 +103,15 @@ export class Shells {
     } finally {
       entry.over.resolve();
     }
+  }
+
+  private counted(agent: string): Disposable {
+    const add = (by: number) => {
+      const count = (this.counts.get(agent) ?? 0) + by;
+      if (count > 0) this.counts.set(agent, count);
+      else this.counts.delete(agent);
+    };
+    add(1);
+    return { [Symbol.dispose]: () => add(-1) };
   }
 }

@@ -70,6 +70,8 @@ export interface Assignment {
   readonly lane: string;
   readonly spec: TaskSpec;
   readonly stopLaneOnFailure: boolean;
+  /** Environment of every task of the agent; what comes out of a frame has it in `spec`. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Frames of Agent.StreamOutput from the agent; the answers are lists of {@link OutputProgress}. */
@@ -89,6 +91,8 @@ export interface ShellOpen {
   readonly argv: readonly string[];
   readonly size: ShellSize;
   readonly term: string;
+  /** Beside the agent's own environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** What goes to a terminal. */

@@ -46,6 +46,10 @@ export interface AgentRecord {
   /** Tasks of the default lane that run at once. */
   readonly concurrency: number;
   readonly hasVm: boolean;
+  /** Environment of every task and shell, beside their own. Absent means none. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Profile that its machine is furnished with before it is READY. */
+  readonly profile?: string;
   /** Durable part of the state: an agent that is neither is ONLINE or OFFLINE by its connection. */
   readonly phase: 'CREATING' | 'READY' | 'DESTROYING' | 'FAILED';
   /** Why it is FAILED, or why it went OFFLINE last. */

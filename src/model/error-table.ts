@@ -51,6 +51,7 @@ export const ERROR_TABLE = {
   IMAGE_IN_USE: row(9, 400, 1),
   IMAGE_BROKEN: row(15, 500, 65),
   TOOL_MISSING: row(9, 400, 1),
+  PROFILE_FAILED: row(9, 400, 1),
   DUPLICATE_IDENTITY: row(9, 400, 1),
   UPGRADE_REQUIRED: row(9, 400, 1),
   ILLEGAL_STATE: row(9, 400, 1),

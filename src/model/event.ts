@@ -9,7 +9,9 @@ export type EventType =
   | 'agent.offline'
   | 'agent.destroyed'
   | 'vm.stage'
-  | 'vm.state';
+  | 'vm.state'
+  /** The hub ends a machine by its ttl or because it is idle, or could not. */
+  | 'vm.expire';
 
 /** Something that happened, before it has its place in the order. */
 export interface NewEvent {

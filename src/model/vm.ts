@@ -34,8 +34,49 @@ export interface VmUsage {
   readonly diskBytes: number;
 }
 
-/** Steps of an operation on a machine. */
-export type StageName = 'image' | 'disk' | 'boot' | 'agent' | 'ready';
+/** Hardware help for machines, or why there is none. */
+export interface Acceleration {
+  readonly kind: 'kvm' | 'hvf' | 'tcg';
+  /** Why it is not hardware, for a person; empty when it is. */
+  readonly reason: string;
+}
+
+/** Steps of an operation on a machine; the last four furnish it as its profile says. */
+export type StageName =
+  | 'image'
+  | 'disk'
+  | 'boot'
+  | 'agent'
+  | 'ready'
+  | 'packages'
+  | 'files'
+  | 'repositories'
+  | 'setup';
+
+/** What happens at the end of a machine's ttl. */
+export const ON_EXPIRE = ['stop', 'destroy', 'snapshot'] as const;
+export type OnExpire = (typeof ON_EXPIRE)[number];
+
+/** When a machine is to be ended by itself; absent times mean never. */
+export interface LifePolicy {
+  readonly ttlMs?: number;
+  /** How long it may be idle before it is stopped. */
+  readonly idleStopMs?: number;
+  readonly onExpire: OnExpire;
+}
+
+/** How far a machine is in its life. Times are milliseconds since 1970, moved by what the hub did not see. */
+export interface VmLife extends LifePolicy {
+  /** From when the ttl counts. */
+  readonly ttlFromMs: number;
+  /** When something was last seen to go on in it. */
+  readonly activeMs: number;
+  readonly keepUntilMs?: number;
+  /** When the hub last looked. */
+  readonly seenMs: number;
+  /** Why it could not be ended so far; empty otherwise. */
+  readonly problem: string;
+}
 
 export interface VmStage {
   readonly name: StageName;
@@ -72,6 +113,11 @@ export interface Vm {
   readonly address: string;
   /** Lets tasks use sudo where the machine is the host. */
   readonly allowHostSudo: boolean;
+  /** How it was last started; absent where that is no question. */
+  readonly acceleration?: Acceleration;
+  /** Absent when it is never ended by itself. */
+  readonly life?: VmLife;
+  readonly profile?: string;
   readonly createMs: number;
   readonly startMs?: number;
 }
@@ -94,6 +140,8 @@ export interface ProviderInfo {
   readonly isDefault: boolean;
   readonly capabilities: readonly string[];
   readonly isolation: VmIsolation;
+  readonly networks: readonly VmNetwork[];
+  readonly acceleration?: Acceleration;
 }
 
 /** A disk image. */
@@ -103,4 +151,9 @@ export interface Image {
   readonly sizeBytes: number;
   readonly cached: boolean;
   readonly description: string;
+}
+
+/** Whether tasks may use sudo in it: in machines of their own always, on the host itself when that was allowed. */
+export function letsSudo(vm: Vm): boolean {
+  return vm.isolation.kind === 'vm' || vm.isolation.kind === 'container' || vm.allowHostSudo;
 }

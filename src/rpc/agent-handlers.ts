@@ -55,9 +55,9 @@ export function agentHandlers(
       const { agent, token, door } = await agents.register(id, metadata);
       return { agent: agentToProto(agent), token, door };
     },
-    async getAgentStatus(_ctx, req) {
+    async getAgentStatus(ctx, req) {
       const agent = await agents.get(checkName('agent', req.agent));
-      return { agent: agentToProto(agent), vm: findVm(vms, agent.record.id) };
+      return { agent: agentToProto(agent), vm: await findVm(vms, agent.record.id, ctx.signal) };
     },
     async deleteAgent(ctx, req) {
       const id = checkName('agent', req.agent);
@@ -83,7 +83,7 @@ async function readOpen(reader: AsyncIterator<ShellRequest>) {
 }
 
 /** The machine of an agent; none for one that was started by hand. */
-function findVm(vms: VmApi, name: string): ProtoVm | undefined {
+async function findVm(vms: VmApi, name: string, signal: AbortSignal): Promise<ProtoVm | undefined> {
   const vm = vms.list().find((one) => one.name === name);
-  return vm === undefined ? undefined : vmToProto(vm);
+  return vm === undefined ? undefined : vmToProto(vm, await vms.usage(name, signal));
 }

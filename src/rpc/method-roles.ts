@@ -35,12 +35,16 @@ const VM_MANAGER: Readonly<Record<string, Access>> = {
   StartVm: 'operator',
   StopVm: 'operator',
   RestartVm: 'operator',
+  ResizeVm: 'operator',
+  KeepVmAlive: 'operator',
+  GetConsole: 'viewer',
   ListSnapshots: 'viewer',
   CreateSnapshot: 'operator',
   DeleteSnapshot: 'admin',
   RestoreSnapshot: 'admin',
   ListProviders: 'viewer',
   ListImages: 'viewer',
+  ListProfiles: 'viewer',
 };
 
 const AGENT: Readonly<Record<string, Access>> = {

@@ -5,12 +5,14 @@ import type { Vm } from '../model/vm.js';
 import type { Caller } from '../security/caller.js';
 import type { VmApi } from '../vm/api.js';
 import { agentToProto } from '../wire/agent.js';
+import { keepFromProto, resourcesFromProto } from '../wire/agent-requests.js';
 import { decodePageToken, encodePageToken, pageSize } from '../wire/pages.js';
 import { check } from '../wire/violations.js';
-import { imageToProto, providerToProto, snapshotToProto, vmToProto } from '../wire/vm.js';
+import { imageToProto, profileToProto, providerToProto, snapshotToProto, vmToProto } from '../wire/vm.js';
 import type { Handlers } from './call-context.js';
 
 const DESCRIPTION_BYTES = 1024;
+const MAX_CONSOLE_LINES = 1_000_000;
 
 /** The service VmManager: reads and checks messages, calls the VM manager, and writes its answers. */
 export function vmManagerHandlers(hub: HubApi, vms: VmApi): Handlers<typeof VmManagerService, Caller> {
@@ -20,7 +22,10 @@ export function vmManagerHandlers(hub: HubApi, vms: VmApi): Handlers<typeof VmMa
     return agent;
   };
   return {
-    getVm: async (_ctx, req) => ({ vm: vmToProto(vms.get(await known(req.agent))) }),
+    async getVm(ctx, req) {
+      const name = await known(req.agent);
+      return { vm: vmToProto(vms.get(name), await vms.usage(name, ctx.signal)) };
+    },
     async listVms(_ctx, req) {
       const after = decodePageToken(req.pageToken) ?? '';
       return pageOf(vms.list(), { after, provider: req.provider, size: pageSize(req.pageSize, 1000, 5000) });
@@ -35,6 +40,19 @@ export function vmManagerHandlers(hub: HubApi, vms: VmApi): Handlers<typeof VmMa
     restartVm: async (ctx, req) => ({
       vm: vmToProto(await vms.restart(await known(req.agent), ctx.signal)),
     }),
+    async resizeVm(ctx, req) {
+      const wanted = resourcesFromProto(req);
+      const { vm, restartNeeded } = await vms.resize(await known(req.agent), wanted, ctx.signal);
+      return { vm: vmToProto(vm), restartNeeded };
+    },
+    async keepVmAlive(_ctx, req) {
+      const forMs = keepFromProto(req.duration);
+      return { vm: vmToProto(await vms.keepAlive(await known(req.agent), forMs)) };
+    },
+    async getConsole(_ctx, req) {
+      check((found) => found.number('lines', req.lines, 0, MAX_CONSOLE_LINES));
+      return { text: await vms.console(await known(req.agent), req.lines === 0 ? undefined : req.lines) };
+    },
     listSnapshots: async (_ctx, req) => ({
       snapshots: (await vms.snapshots(await known(req.agent))).map(snapshotToProto),
     }),
@@ -62,6 +80,7 @@ export function vmManagerHandlers(hub: HubApi, vms: VmApi): Handlers<typeof VmMa
       const images = (await vms.images()).filter(({ provider }) => wanted(req.provider, provider));
       return { images: images.map(imageToProto) };
     },
+    listProfiles: async () => ({ profiles: (await vms.profiles()).map(profileToProto) }),
   };
 }
 
@@ -76,5 +95,5 @@ function pageOf(
   const rest = vms.filter(({ name, provider }) => name > page.after && wanted(page.provider, provider));
   const shown = rest.slice(0, page.size);
   const nextPageToken = rest.length > shown.length ? encodePageToken(shown.at(-1)?.name ?? '') : '';
-  return { vms: shown.map(vmToProto), nextPageToken };
+  return { vms: shown.map((vm) => vmToProto(vm)), nextPageToken };
 }

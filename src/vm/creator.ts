@@ -1,6 +1,7 @@
 import { HubError } from '../model/hub-error.js';
 import { checkName } from '../model/names.js';
-import type { Vm, VmNetwork } from '../model/vm.js';
+import type { LifePolicy, Vm, VmNetwork } from '../model/vm.js';
+import { newLife } from '../model/vm-life.js';
 import { withDeadline } from './deadline.js';
 import { asVmError, type Lifecycle } from './lifecycle.js';
 import type { MachineContext } from './machine-context.js';
@@ -17,6 +18,10 @@ export interface NewMachine extends ResourceRequest {
   /** Absent for the provider's default. */
   readonly network?: VmNetwork;
   readonly allowHostSudo: boolean;
+  /** When it is to be ended by itself. Absent for never. */
+  readonly life?: LifePolicy;
+  /** Name of the profile that the hub will apply to it, for the record. */
+  readonly profile?: string;
   readonly joinSecret: string;
 }
 
@@ -33,6 +38,7 @@ export class Creator {
     const resources = parseResources(request);
     const provider = await this.ctx.registry.choose(request.provider, signal);
     const network = networkOf(request.network, provider);
+    checkLife(request.life, provider);
     checkLimits(resources, await provider.limits(), provider.capabilities.enforces);
     await this.clearFailed(name, signal);
     const isolation = await provider.isolation();
@@ -103,8 +109,11 @@ function newVm(
   chosen: Pick<Vm, 'resources' | 'network' | 'provider' | 'isolation'>,
   createMs: number,
 ): Vm {
+  const life = newLife(request.life, createMs);
   return {
     ...chosen,
+    ...(life ? { life } : {}),
+    ...(request.profile ? { profile: request.profile } : {}),
     name: request.name,
     state: 'CREATING',
     stages: [],
@@ -123,4 +132,11 @@ function networkOf(asked: VmNetwork | undefined, { name, capabilities }: VmProvi
   if (capabilities.networks.includes(network)) return network;
   const description = `one of ${capabilities.networks.join(', ')} with the ${name} provider`;
   throw HubError.invalid({ field: 'network', description });
+}
+
+/** @throws HubError INVALID_FIELD. */
+function checkLife(life: LifePolicy | undefined, { name, capabilities }: VmProvider): void {
+  if (life?.onExpire !== 'snapshot' || capabilities.snapshot) return;
+  const description = `stop or destroy: machines of the ${name} provider have no snapshots on this host`;
+  throw HubError.invalid({ field: 'onExpire', description });
 }

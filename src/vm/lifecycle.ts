@@ -2,6 +2,7 @@ import { untilAborted } from '../base/abort.js';
 import { messageOf } from '../base/errno.js';
 import { HubError } from '../model/hub-error.js';
 import type { Vm } from '../model/vm.js';
+import { renewed } from '../model/vm-life.js';
 import { withDeadline } from './deadline.js';
 import type { MachineContext } from './machine-context.js';
 import type { ProviderState, VmProvider } from './provider.js';
@@ -53,6 +54,8 @@ export class Lifecycle {
     } finally {
       await recorder.flush();
     }
+    const acceleration = await this.provider(vm).acceleration?.(signal);
+    if (acceleration) await book.note(name, (it) => ({ ...it, acceleration }), false);
     await this.markRunning(name);
   }
 
@@ -78,7 +81,13 @@ export class Lifecycle {
 
   markRunning(name: string): Promise<void> {
     const startMs = this.ctx.clock.now();
-    return this.ctx.book.change(name, (vm) => ({ ...vm, state: 'RUNNING', error: '', startMs }));
+    return this.ctx.book.change(name, (vm) => ({
+      ...vm,
+      state: 'RUNNING',
+      error: '',
+      startMs,
+      ...renewed(vm.life, startMs),
+    }));
   }
 
   markStopped(name: string, error: string): Promise<void> {

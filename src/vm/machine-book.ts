@@ -19,7 +19,7 @@ export class MachineBook {
 
   /** Reads all records. */
   async load(): Promise<void> {
-    for (const vm of await this.records.list()) this.vms.set(vm.name, vm);
+    for (const vm of await this.records.list()) this.vms.set(vm.name, complete(vm));
   }
 
   find(name: string): Vm | undefined {
@@ -51,6 +51,17 @@ export class MachineBook {
     });
   }
 
+  /** Changes what no event tells of; in memory only, unless `durable`. Does nothing when it was removed. */
+  note(name: string, edit: (vm: Vm) => Vm, durable: boolean): Promise<void> {
+    return this.mutex.run(name, async () => {
+      const vm = this.vms.get(name);
+      if (!vm) return;
+      const next = edit(vm);
+      if (durable) await this.records.put(next);
+      this.vms.set(name, next);
+    });
+  }
+
   remove(name: string): Promise<void> {
     return this.mutex.run(name, async () => {
       await this.records.remove(name);
@@ -63,4 +74,9 @@ export class MachineBook {
     this.vms.set(vm.name, vm);
     await this.events.changed(vm, stage);
   }
+}
+
+/** A record of a hub that knew less: its machines had the network of the host. */
+function complete(vm: Vm): Vm {
+  return { ...vm, network: vm.network ?? 'host' };
 }

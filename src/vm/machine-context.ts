@@ -5,7 +5,7 @@ import type { MachineEvents } from './machine-events.js';
 import type { ProviderRegistry } from './provider-registry.js';
 
 /** Operations on machines. */
-export type OperationName = 'create' | 'start' | 'stop' | 'snapshot' | 'restore' | 'destroy';
+export type OperationName = 'create' | 'start' | 'stop' | 'resize' | 'snapshot' | 'restore' | 'destroy';
 
 /** How long the operations and their parts may take, in milliseconds. */
 export interface VmDeadlines extends Readonly<Record<OperationName, number>> {
@@ -13,6 +13,8 @@ export interface VmDeadlines extends Readonly<Record<OperationName, number>> {
   readonly freeze: number;
   /** Asking a provider for the state of a machine. */
   readonly inspect: number;
+  /** Asking a provider what a machine uses. */
+  readonly usage: number;
   /** Ending what an operation that failed left running. */
   readonly cleanup: number;
 }
@@ -24,11 +26,13 @@ export const DEFAULT_DEADLINES: VmDeadlines = {
   create: 20 * MINUTE,
   start: 10 * MINUTE,
   stop: 2 * MINUTE,
+  resize: 5 * MINUTE,
   snapshot: 30 * MINUTE,
   restore: 40 * MINUTE,
   destroy: 10 * MINUTE,
   freeze: 10_000,
   inspect: 15_000,
+  usage: 2_000,
   cleanup: MINUTE,
 };
 

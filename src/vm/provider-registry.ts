@@ -59,6 +59,8 @@ export class ProviderRegistry {
         isDefault: i === first,
         capabilities: capabilityNames(provider.capabilities),
         isolation: await provider.isolation(),
+        networks: provider.capabilities.networks,
+        ...(await this.acceleration(provider, signal)),
       })),
     );
   }
@@ -66,6 +68,15 @@ export class ProviderRegistry {
   /** In the order of preference. */
   all(): readonly VmProvider[] {
     return this.providers;
+  }
+
+  /** None where it cannot be told in time. */
+  private async acceleration(provider: VmProvider, signal: AbortSignal) {
+    const limit = { what: `acceleration of ${provider.name}`, deadlineMs: SELF_TEST_MS };
+    const found = await withDeadline(this.clock, limit, [signal], (inner) =>
+      untilAborted(Promise.resolve(provider.acceleration?.(inner)), inner),
+    ).catch(() => undefined);
+    return found === undefined ? {} : { acceleration: found };
   }
 
   /** A self-test that fails by itself, or takes too long, says that it does not work. */

@@ -1,4 +1,5 @@
 import type {
+  Acceleration,
   Image,
   Snapshot,
   StageName,
@@ -7,6 +8,8 @@ import type {
   VmResources,
   VmUsage,
 } from '../model/vm.js';
+
+export type { Acceleration } from '../model/vm.js';
 
 /**
  * Runs machines of one kind. Every operation is idempotent and ends when its signal aborts. Names were checked
@@ -57,13 +60,6 @@ export interface VmProvider {
 }
 
 export type ResizeResult = 'applied' | 'at_next_start';
-
-/** Hardware help for machines, or why there is none. */
-export interface Acceleration {
-  readonly kind: 'kvm' | 'hvf' | 'tcg';
-  /** Why it is not hardware, for a person; empty when it is. */
-  readonly reason: string;
-}
 
 export interface ProviderCapabilities {
   readonly snapshot: boolean;

@@ -3,10 +3,13 @@ import { runDetached } from '../base/detached.js';
 import { KeyedMutex } from '../base/keyed-mutex.js';
 import type { Logger } from '../base/logger.js';
 import { HubError } from '../model/hub-error.js';
-import type { Image, ProviderInfo, Snapshot, Vm, VmStage } from '../model/vm.js';
+import type { ProfileInfo } from '../model/profile.js';
+import type { Image, ProviderInfo, Snapshot, Vm, VmLife, VmStage, VmUsage } from '../model/vm.js';
+import { DEFAULT_KEEP_MS, kept } from '../model/vm-life.js';
 import type { VmApi } from './api.js';
 import { Creator, type NewMachine } from './creator.js';
 import { withDeadline } from './deadline.js';
+import type { EndHow, ExpiringMachines } from './expiry.js';
 import { Lifecycle } from './lifecycle.js';
 import { MachineBook } from './machine-book.js';
 import {
@@ -19,6 +22,8 @@ import type { MachineEvents } from './machine-events.js';
 import type { VmProvider } from './provider.js';
 import { ProviderRegistry } from './provider-registry.js';
 import { recoverMachine } from './recovery.js';
+import { resizeMachine } from './resizer.js';
+import type { ResourceRequest } from './resources.js';
 import { SnapshotService } from './snapshot-service.js';
 import { withStage } from './stage-recorder.js';
 import type { VmRecords } from './vm-records.js';
@@ -32,6 +37,8 @@ export interface VmManagerOptions {
   readonly door: () => string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** What machines can be furnished with. Default nothing. */
+  readonly profiles?: () => Promise<readonly ProfileInfo[]>;
   /** Time limits that differ from the defaults. */
   readonly deadlines?: Partial<VmDeadlines>;
 }
@@ -40,7 +47,7 @@ export interface VmManagerOptions {
  * Runs machines through their providers and keeps the record of each true. Operations on one machine run one
  * after the other, each with a deadline; destroying one ends what is under way on it.
  */
-export class VmManager implements VmApi, AsyncDisposable {
+export class VmManager implements VmApi, ExpiringMachines, AsyncDisposable {
   private readonly ctx: MachineContext;
   private readonly lifecycle: Lifecycle;
   private readonly creator: Creator;
@@ -51,7 +58,7 @@ export class VmManager implements VmApi, AsyncDisposable {
   /** Ends the operations on one machine. */
   private readonly interrupts = new Map<string, AbortController>();
 
-  constructor(options: VmManagerOptions) {
+  constructor(private readonly options: VmManagerOptions) {
     const { records, events, clock, providers, door, log } = options;
     this.ctx = {
       book: new MachineBook(records, events),
@@ -123,6 +130,61 @@ export class VmManager implements VmApi, AsyncDisposable {
     });
   }
 
+  async resize(name: string, request: ResourceRequest, signal: AbortSignal) {
+    const work = (inner: AbortSignal) => resizeMachine(this.ctx, name, request, inner);
+    const { vm, result } = await this.operate(name, 'resize', signal, work);
+    return { vm, restartNeeded: result === 'at_next_start' };
+  }
+
+  async keepAlive(name: string, forMs = DEFAULT_KEEP_MS): Promise<Vm> {
+    if (this.get(name).life === undefined) {
+      const message = `${name} has neither a ttl nor an idle stop, so it ends only when somebody ends it`;
+      throw new HubError('ILLEGAL_STATE', message, { metadata: { vm: name } });
+    }
+    const now = this.ctx.clock.now();
+    await this.changeLife(name, (life) => kept(life, now + forMs, now), true);
+    return this.get(name);
+  }
+
+  inOperation(name: string): boolean {
+    return this.interrupts.has(name);
+  }
+
+  changeLife(name: string, edit: (life: VmLife) => VmLife, durable: boolean): Promise<void> {
+    return this.ctx.book.note(name, (vm) => (vm.life ? { ...vm, life: edit(vm.life) } : vm), durable);
+  }
+
+  endIf(name: string, how: EndHow, stillDue: () => Promise<boolean>, signal: AbortSignal): Promise<boolean> {
+    return this.operate(name, how, signal, async (inner) => {
+      if (!(await stillDue())) return false;
+      const snapshot = `expired-${this.ctx.clock.now()}`;
+      if (how === 'stop') await this.lifecycle.stop(name, false, inner);
+      else await this.snapshotService.take(name, snapshot, 'taken when its ttl was over', inner);
+      return true;
+    });
+  }
+
+  async usage(name: string, signal: AbortSignal): Promise<VmUsage | undefined> {
+    const vm = this.get(name);
+    if (vm.state !== 'RUNNING') return undefined;
+    const { clock, deadlines, log } = this.ctx;
+    const limit = { what: `usage of ${name}`, deadlineMs: deadlines.usage };
+    try {
+      return await withDeadline(clock, limit, [signal], async (inner) =>
+        this.lifecycle.provider(vm).usage?.(name, inner),
+      );
+    } catch (err) {
+      signal.throwIfAborted();
+      log.info('what a machine uses is not known', { vmId: name, error: err });
+      return undefined;
+    }
+  }
+
+  async console(name: string, lines?: number): Promise<string> {
+    const text = await this.lifecycle.provider(this.get(name)).consoleTail(name);
+    return lines === undefined ? text : lastLines(text, lines);
+  }
+
   /** Destroys a machine with its snapshots and ends what is under way on it; does nothing when there is none. */
   destroy(name: string, signal: AbortSignal): Promise<void> {
     const reason = new HubError('CANCELLED', `the machine ${name} is being destroyed`);
@@ -157,6 +219,10 @@ export class VmManager implements VmApi, AsyncDisposable {
   async images(): Promise<readonly Image[]> {
     const images = await Promise.all(this.ctx.registry.all().map((provider) => provider.images()));
     return images.flat().sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async profiles(): Promise<readonly ProfileInfo[]> {
+    return (await this.options.profiles?.()) ?? [];
   }
 
   async consoleTail(name: string): Promise<string> {
@@ -208,4 +274,10 @@ export class VmManager implements VmApi, AsyncDisposable {
       this.ctx.log.warn('machines without a record', { provider: provider.name, vms: strangers });
     }
   }
+}
+
+function lastLines(text: string, count: number): string {
+  const lines = text.split('\n');
+  const end = lines.at(-1) === '' ? lines.length - 1 : lines.length;
+  return lines.slice(Math.max(0, end - count)).join('\n');
 }

@@ -81,21 +81,24 @@ function welcomeFromProto(proto: ProtoWelcome): Welcome {
 }
 
 function assignmentToProto(assignment: Assignment): ProtoAssignment {
-  return { ...assignment, spec: taskSpecToProto(assignment.spec) };
+  return { ...assignment, env: { ...assignment.env }, spec: taskSpecToProto(assignment.spec) };
 }
 
 function assignmentFromProto(proto: ProtoAssignment): Assignment {
   if (proto.task === '' || proto.attempt < 1)
     throw protocolError('assignment.task and assignment.attempt are required');
   if (proto.spec === undefined) throw protocolError('assignment.spec is required');
-  return { ...proto, spec: taskSpecFromProto(proto.spec) };
+  const { env, ...rest } = proto;
+  const spec = taskSpecFromProto(proto.spec);
+  return { ...rest, spec: { ...spec, env: { ...env, ...spec.env } } };
 }
 
 function openShellToProto(shell: string, open: ShellOpen): OpenShell {
-  return { shell, open: { agent: '', argv: [...open.argv], size: open.size, term: open.term } };
+  const { argv, size, term, env = {} } = open;
+  return { shell, open: { agent: '', argv: [...argv], size, term }, env: { ...env } };
 }
 
 function shellOpenFromProto(proto: OpenShell): ShellOpen {
   const { argv = [], size = DEFAULT_SIZE, term = '' } = proto.open ?? {};
-  return { argv, size, term: term === '' ? DEFAULT_TERM : term };
+  return { argv, size, term: term === '' ? DEFAULT_TERM : term, env: proto.env };
 }

@@ -198,6 +198,9 @@ export class FakeOperatorHub {
       startVm: vm,
       stopVm: vm,
       restartVm: vm,
+      resizeVm: vm,
+      keepVmAlive: vm,
+      getConsole: unary(() => ({ text: '' })),
       listSnapshots: unary(() => ({ snapshots: this.snapshots })),
       createSnapshot: unary(({ name }: { name: string }) => {
         const snapshot = Snapshot.fromPartial({ name });
@@ -208,6 +211,7 @@ export class FakeOperatorHub {
       restoreSnapshot: vm,
       listProviders: unary(() => ({ providers: [] })),
       listImages: refuse,
+      listProfiles: unary(() => ({ profiles: [] })),
     };
   }
 

@@ -191,6 +191,13 @@ export interface Assignment {
    * back (as CANCELLED, never started) when this one fails.
    */
   stopLaneOnFailure: boolean;
+  /** Optional. Environment of every task of this agent; that of the task wins. */
+  env: { [key: string]: string };
+}
+
+export interface Assignment_EnvEntry {
+  key: string;
+  value: string;
 }
 
 /** Reports are stored. */
@@ -252,7 +259,16 @@ export interface OpenShell {
   /** Required. Names this shell. */
   shell: string;
   /** Required. What to open; `agent` is not used. */
-  open: ShellOpen | undefined;
+  open:
+    | ShellOpen
+    | undefined;
+  /** Optional. Environment beside the agent's own. */
+  env: { [key: string]: string };
+}
+
+export interface OpenShell_EnvEntry {
+  key: string;
+  value: string;
 }
 
 /** A shell that did not open. */
@@ -1211,7 +1227,7 @@ export const Welcome: MessageFns<Welcome> = {
 };
 
 function createBaseAssignment(): Assignment {
-  return { task: "", attempt: 0, lane: "", spec: undefined, stopLaneOnFailure: false };
+  return { task: "", attempt: 0, lane: "", spec: undefined, stopLaneOnFailure: false, env: {} };
 }
 
 export const Assignment: MessageFns<Assignment> = {
@@ -1231,6 +1247,9 @@ export const Assignment: MessageFns<Assignment> = {
     if (message.stopLaneOnFailure !== false) {
       writer.uint32(40).bool(message.stopLaneOnFailure);
     }
+    globalThis.Object.entries(message.env).forEach(([key, value]: [string, string]) => {
+      Assignment_EnvEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
     return writer;
   },
 
@@ -1287,6 +1306,17 @@ export const Assignment: MessageFns<Assignment> = {
             message.stopLaneOnFailure = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = Assignment_EnvEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.env[entry6.key] = entry6.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1309,6 +1339,82 @@ export const Assignment: MessageFns<Assignment> = {
     message.lane = object.lane ?? "";
     message.spec = (object.spec !== undefined && object.spec !== null) ? TaskSpec.fromPartial(object.spec) : undefined;
     message.stopLaneOnFailure = object.stopLaneOnFailure ?? false;
+    message.env = (globalThis.Object.entries(object.env ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseAssignment_EnvEntry(): Assignment_EnvEntry {
+  return { key: "", value: "" };
+}
+
+export const Assignment_EnvEntry: MessageFns<Assignment_EnvEntry> = {
+  encode(message: Assignment_EnvEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Assignment_EnvEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAssignment_EnvEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Assignment_EnvEntry>): Assignment_EnvEntry {
+    return Assignment_EnvEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Assignment_EnvEntry>): Assignment_EnvEntry {
+    const message = createBaseAssignment_EnvEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -1790,7 +1896,7 @@ export const Resume: MessageFns<Resume> = {
 };
 
 function createBaseOpenShell(): OpenShell {
-  return { shell: "", open: undefined };
+  return { shell: "", open: undefined, env: {} };
 }
 
 export const OpenShell: MessageFns<OpenShell> = {
@@ -1801,6 +1907,9 @@ export const OpenShell: MessageFns<OpenShell> = {
     if (message.open !== undefined) {
       ShellOpen.encode(message.open, writer.uint32(18).fork()).join();
     }
+    globalThis.Object.entries(message.env).forEach(([key, value]: [string, string]) => {
+      OpenShell_EnvEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
     return writer;
   },
 
@@ -1833,6 +1942,17 @@ export const OpenShell: MessageFns<OpenShell> = {
             message.open = ShellOpen.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = OpenShell_EnvEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.env[entry3.key] = entry3.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1852,6 +1972,82 @@ export const OpenShell: MessageFns<OpenShell> = {
     const message = createBaseOpenShell();
     message.shell = object.shell ?? "";
     message.open = (object.open !== undefined && object.open !== null) ? ShellOpen.fromPartial(object.open) : undefined;
+    message.env = (globalThis.Object.entries(object.env ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseOpenShell_EnvEntry(): OpenShell_EnvEntry {
+  return { key: "", value: "" };
+}
+
+export const OpenShell_EnvEntry: MessageFns<OpenShell_EnvEntry> = {
+  encode(message: OpenShell_EnvEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OpenShell_EnvEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOpenShell_EnvEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<OpenShell_EnvEntry>): OpenShell_EnvEntry {
+    return OpenShell_EnvEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OpenShell_EnvEntry>): OpenShell_EnvEntry {
+    const message = createBaseOpenShell_EnvEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };

@@ -380,7 +380,40 @@ export interface CreateAgentRequest {
    * Optional. How long making it may take; null means 600 s. JSON: string such
    * as `"300s"`, at most 3600 s.
    */
-  timeout: Duration | undefined;
+  timeout:
+    | Duration
+    | undefined;
+  /**
+   * Optional. What the machine reaches besides the hub: `host`, `internet` or
+   * `isolated`; empty means the provider's default. JSON: string.
+   */
+  network: string;
+  /**
+   * Optional. Profile to furnish the machine with: its resources where none are
+   * given here, then packages, files, repositories and setup tasks; its
+   * environment is that of every task. JSON: string.
+   */
+  profile: string;
+  /**
+   * Optional. How long the machine lives; null for ever. It is not ended while
+   * tasks or shells run in it. JSON: string such as `"7200s"`, more than 0, at
+   * most 365 days.
+   */
+  ttl:
+    | Duration
+    | undefined;
+  /**
+   * Optional. How long the machine may be without tasks and shells before it is
+   * stopped; null for ever. JSON: as `ttl`.
+   */
+  idleStop:
+    | Duration
+    | undefined;
+  /**
+   * Optional. What happens at the end of `ttl`: `stop` (default), `destroy` or
+   * `snapshot` (a snapshot, then stop). JSON: string.
+   */
+  onExpire: string;
 }
 
 /** The agent that was made. */
@@ -2357,6 +2390,11 @@ function createBaseCreateAgentRequest(): CreateAgentRequest {
     allowHostSudo: false,
     metadata: undefined,
     timeout: undefined,
+    network: "",
+    profile: "",
+    ttl: undefined,
+    idleStop: undefined,
+    onExpire: "",
   };
 }
 
@@ -2397,6 +2435,21 @@ export const CreateAgentRequest: MessageFns<CreateAgentRequest> = {
     }
     if (message.timeout !== undefined) {
       Duration.encode(message.timeout, writer.uint32(98).fork()).join();
+    }
+    if (message.network !== "") {
+      writer.uint32(106).string(message.network);
+    }
+    if (message.profile !== "") {
+      writer.uint32(114).string(message.profile);
+    }
+    if (message.ttl !== undefined) {
+      Duration.encode(message.ttl, writer.uint32(122).fork()).join();
+    }
+    if (message.idleStop !== undefined) {
+      Duration.encode(message.idleStop, writer.uint32(130).fork()).join();
+    }
+    if (message.onExpire !== "") {
+      writer.uint32(138).string(message.onExpire);
     }
     return writer;
   },
@@ -2510,6 +2563,46 @@ export const CreateAgentRequest: MessageFns<CreateAgentRequest> = {
             message.timeout = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.profile = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.ttl = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.idleStop = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.onExpire = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2541,6 +2634,13 @@ export const CreateAgentRequest: MessageFns<CreateAgentRequest> = {
     message.timeout = (object.timeout !== undefined && object.timeout !== null)
       ? Duration.fromPartial(object.timeout)
       : undefined;
+    message.network = object.network ?? "";
+    message.profile = object.profile ?? "";
+    message.ttl = (object.ttl !== undefined && object.ttl !== null) ? Duration.fromPartial(object.ttl) : undefined;
+    message.idleStop = (object.idleStop !== undefined && object.idleStop !== null)
+      ? Duration.fromPartial(object.idleStop)
+      : undefined;
+    message.onExpire = object.onExpire ?? "";
     return message;
   },
 };
@@ -4686,7 +4786,8 @@ export const HubService = {
    *
    * Caller: operator; `allow_host_sudo` needs admin. Not idempotent: a second
    * call with the same name fails. Reasons: AGENT_EXISTS, PROVIDER_NOT_FOUND,
-   * PROVIDER_UNAVAILABLE, RESOURCES_EXCEEDED, VM_FAILED.
+   * PROVIDER_UNAVAILABLE, RESOURCES_EXCEEDED, VM_FAILED, PROFILE_FAILED (the
+   * machine stays, to be looked at).
    */
   createAgent: {
     path: "/vmagent.v1.Hub/CreateAgent" as const,
@@ -4912,7 +5013,8 @@ export interface HubServer extends UntypedServiceImplementation {
    *
    * Caller: operator; `allow_host_sudo` needs admin. Not idempotent: a second
    * call with the same name fails. Reasons: AGENT_EXISTS, PROVIDER_NOT_FOUND,
-   * PROVIDER_UNAVAILABLE, RESOURCES_EXCEEDED, VM_FAILED.
+   * PROVIDER_UNAVAILABLE, RESOURCES_EXCEEDED, VM_FAILED, PROFILE_FAILED (the
+   * machine stays, to be looked at).
    */
   createAgent: handleUnaryCall<CreateAgentRequest, CreateAgentResponse>;
   /**
@@ -5123,7 +5225,8 @@ export interface HubClient extends Client {
    *
    * Caller: operator; `allow_host_sudo` needs admin. Not idempotent: a second
    * call with the same name fails. Reasons: AGENT_EXISTS, PROVIDER_NOT_FOUND,
-   * PROVIDER_UNAVAILABLE, RESOURCES_EXCEEDED, VM_FAILED.
+   * PROVIDER_UNAVAILABLE, RESOURCES_EXCEEDED, VM_FAILED, PROFILE_FAILED (the
+   * machine stays, to be looked at).
    */
   createAgent(
     request: CreateAgentRequest,

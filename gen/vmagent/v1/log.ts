@@ -129,7 +129,8 @@ export interface Event {
   /**
    * Output only. What happened: `task.queued`, `task.dispatched`,
    * `task.running`, `task.ended`, `agent.created`, `agent.online`,
-   * `agent.offline`, `agent.destroyed`, `vm.stage`, `vm.state`. JSON: string.
+   * `agent.offline`, `agent.destroyed`, `vm.stage`, `vm.state`, `vm.expire`. JSON:
+   * string.
    */
   type: string;
   /** Output only. Agent it concerns; may be empty. JSON: string. */

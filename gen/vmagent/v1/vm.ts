@@ -6,6 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Duration } from "../../google/protobuf/duration.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 
 export const protobufPackage = "vmagent.v1";
@@ -27,7 +28,10 @@ export interface VmResources {
 
 /** One step of an operation on a machine, with its time. */
 export interface VmStage {
-  /** Output only. `image`, `disk`, `boot`, `agent` or `ready`. JSON: string. */
+  /**
+   * Output only. `image`, `disk`, `boot`, `agent` or `ready`, and of a profile
+   * `packages`, `files`, `repositories`, `setup`. JSON: string.
+   */
   name: string;
   /** Output only. What was done, in a few words. JSON: string. */
   detail: string;
@@ -65,6 +69,76 @@ export interface VmIsolation {
   notes: string[];
 }
 
+/** How a provider makes machines fast, or why it cannot. */
+export interface VmAcceleration {
+  /** Output only. `kvm` or `hvf` for hardware, `tcg` for emulation. JSON: string. */
+  kind: string;
+  /**
+   * Output only. Why there is no hardware help; empty when there is. JSON:
+   * string.
+   */
+  reason: string;
+}
+
+/** What a running machine uses of its host. */
+export interface VmUsage {
+  /** Output only. Processor seconds since it started. JSON: number. */
+  cpuSeconds: number;
+  /** Output only. Memory in bytes. JSON: string holding a decimal number. */
+  memoryBytes: number;
+  /**
+   * Output only. Bytes allocated for its disk and snapshots. JSON: string holding
+   * a decimal number.
+   */
+  diskBytes: number;
+}
+
+/**
+ * When a machine is ended by itself. Tasks for it, open shells and keep-alives
+ * hold that off. Time for which the hub is away does not count.
+ */
+export interface VmLife {
+  /**
+   * Output only. How long it lives; null for ever. JSON: string such as
+   * `"7200s"`.
+   */
+  ttl:
+    | Duration
+    | undefined;
+  /**
+   * Output only. How long it may be idle before it is stopped; null for ever.
+   * JSON: string such as `"1800s"`.
+   */
+  idleStop:
+    | Duration
+    | undefined;
+  /**
+   * Output only. What happens at the end of `ttl`: `stop`, `destroy` or
+   * `snapshot` (a snapshot, then stop). JSON: string.
+   */
+  onExpire: string;
+  /** Output only. When `ttl` is over; null without one. */
+  expireTime:
+    | Timestamp
+    | undefined;
+  /**
+   * Output only. When it is stopped if nothing happens in it until then; null
+   * while it does not run.
+   */
+  idleStopTime:
+    | Timestamp
+    | undefined;
+  /** Output only. A keep-alive holds it until then; null when none is in force. */
+  keepUntilTime:
+    | Timestamp
+    | undefined;
+  /**
+   * Output only. Why it could not be ended so far, and when that is tried again;
+   * empty otherwise. JSON: string.
+   */
+  problem: string;
+}
+
 /** The machine of an agent. */
 export interface Vm {
   /** Output only. Name, that of its agent. JSON: string. */
@@ -99,7 +173,29 @@ export interface Vm {
     | Timestamp
     | undefined;
   /** Output only. When it last started; null while it does not run. */
-  startTime: Timestamp | undefined;
+  startTime:
+    | Timestamp
+    | undefined;
+  /**
+   * Output only. What it reaches besides the hub: `host`, `internet` (what the
+   * host reaches, but nothing of the host itself) or `isolated` (nothing). JSON:
+   * string.
+   */
+  network: string;
+  /** Output only. How it was last started; null where that is no question. */
+  acceleration:
+    | VmAcceleration
+    | undefined;
+  /** Output only. What it uses now; null in lists, and while it does not run. */
+  usage:
+    | VmUsage
+    | undefined;
+  /** Output only. When it is ended by itself; null for never. */
+  life:
+    | VmLife
+    | undefined;
+  /** Output only. Profile that was applied to it; may be empty. JSON: string. */
+  profile: string;
 }
 
 /** Where a machine is in its life. */
@@ -218,6 +314,8 @@ export interface Snapshot {
   live: boolean;
   /** Output only. Text given at creation. JSON: string. */
   description: string;
+  /** Output only. `live` (memory and disk) or `disk`. JSON: string. */
+  kind: string;
 }
 
 /** A kind of machine that this host can or cannot make. */
@@ -236,7 +334,18 @@ export interface Provider {
    */
   capabilities: string[];
   /** Output only. How its machines are isolated on this host. */
-  isolation: VmIsolation | undefined;
+  isolation:
+    | VmIsolation
+    | undefined;
+  /** Output only. How its machines are made fast; null where that is no question. */
+  acceleration:
+    | VmAcceleration
+    | undefined;
+  /**
+   * Output only. What can be chosen as `network` of a machine, the default
+   * first. JSON: array of strings.
+   */
+  networks: string[];
 }
 
 /** A disk image that machines are made from. */
@@ -251,6 +360,47 @@ export interface Image {
   cached: boolean;
   /** Output only. Text for a person. JSON: string. */
   description: string;
+}
+
+/** What a new machine is furnished with. */
+export interface Profile {
+  /** Output only. Name. JSON: string. */
+  name: string;
+  /** Output only. Text for a person. JSON: string. */
+  description: string;
+  /**
+   * Output only. Resources for which nothing else is asked; 0 and empty where it
+   * names none.
+   */
+  resources:
+    | VmResources
+    | undefined;
+  /**
+   * Output only. Names of the variables in the environment of every task and
+   * shell; their values are in its file. JSON: array of strings.
+   */
+  environment: string[];
+  /** Output only. Paths of the files that it writes. JSON: array of strings. */
+  files: string[];
+  /** Output only. Packages that it installs. JSON: array of strings. */
+  packages: string[];
+  /**
+   * Output only. Addresses of the repositories that it clones. JSON: array of
+   * strings.
+   */
+  repositories: string[];
+  /**
+   * Output only. Descriptions, or else commands, of its setup tasks. JSON: array
+   * of strings.
+   */
+  setupTasks: string[];
+  /** Output only. True for those that come with the hub. JSON: boolean. */
+  builtIn: boolean;
+  /**
+   * Output only. What is wrong with its file; empty when it can be used. JSON:
+   * string.
+   */
+  problem: string;
 }
 
 function createBaseVmResources(): VmResources {
@@ -526,6 +676,295 @@ export const VmIsolation: MessageFns<VmIsolation> = {
   },
 };
 
+function createBaseVmAcceleration(): VmAcceleration {
+  return { kind: "", reason: "" };
+}
+
+export const VmAcceleration: MessageFns<VmAcceleration> = {
+  encode(message: VmAcceleration, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VmAcceleration {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVmAcceleration();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VmAcceleration>): VmAcceleration {
+    return VmAcceleration.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VmAcceleration>): VmAcceleration {
+    const message = createBaseVmAcceleration();
+    message.kind = object.kind ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseVmUsage(): VmUsage {
+  return { cpuSeconds: 0, memoryBytes: 0, diskBytes: 0 };
+}
+
+export const VmUsage: MessageFns<VmUsage> = {
+  encode(message: VmUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cpuSeconds !== 0) {
+      writer.uint32(9).double(message.cpuSeconds);
+    }
+    if (message.memoryBytes !== 0) {
+      writer.uint32(16).int64(message.memoryBytes);
+    }
+    if (message.diskBytes !== 0) {
+      writer.uint32(24).int64(message.diskBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VmUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVmUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.cpuSeconds = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.memoryBytes = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.diskBytes = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VmUsage>): VmUsage {
+    return VmUsage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VmUsage>): VmUsage {
+    const message = createBaseVmUsage();
+    message.cpuSeconds = object.cpuSeconds ?? 0;
+    message.memoryBytes = object.memoryBytes ?? 0;
+    message.diskBytes = object.diskBytes ?? 0;
+    return message;
+  },
+};
+
+function createBaseVmLife(): VmLife {
+  return {
+    ttl: undefined,
+    idleStop: undefined,
+    onExpire: "",
+    expireTime: undefined,
+    idleStopTime: undefined,
+    keepUntilTime: undefined,
+    problem: "",
+  };
+}
+
+export const VmLife: MessageFns<VmLife> = {
+  encode(message: VmLife, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ttl !== undefined) {
+      Duration.encode(message.ttl, writer.uint32(10).fork()).join();
+    }
+    if (message.idleStop !== undefined) {
+      Duration.encode(message.idleStop, writer.uint32(18).fork()).join();
+    }
+    if (message.onExpire !== "") {
+      writer.uint32(26).string(message.onExpire);
+    }
+    if (message.expireTime !== undefined) {
+      Timestamp.encode(message.expireTime, writer.uint32(34).fork()).join();
+    }
+    if (message.idleStopTime !== undefined) {
+      Timestamp.encode(message.idleStopTime, writer.uint32(42).fork()).join();
+    }
+    if (message.keepUntilTime !== undefined) {
+      Timestamp.encode(message.keepUntilTime, writer.uint32(50).fork()).join();
+    }
+    if (message.problem !== "") {
+      writer.uint32(58).string(message.problem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VmLife {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVmLife();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ttl = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.idleStop = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.onExpire = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.expireTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.idleStopTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.keepUntilTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<VmLife>): VmLife {
+    return VmLife.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VmLife>): VmLife {
+    const message = createBaseVmLife();
+    message.ttl = (object.ttl !== undefined && object.ttl !== null) ? Duration.fromPartial(object.ttl) : undefined;
+    message.idleStop = (object.idleStop !== undefined && object.idleStop !== null)
+      ? Duration.fromPartial(object.idleStop)
+      : undefined;
+    message.onExpire = object.onExpire ?? "";
+    message.expireTime = (object.expireTime !== undefined && object.expireTime !== null)
+      ? Timestamp.fromPartial(object.expireTime)
+      : undefined;
+    message.idleStopTime = (object.idleStopTime !== undefined && object.idleStopTime !== null)
+      ? Timestamp.fromPartial(object.idleStopTime)
+      : undefined;
+    message.keepUntilTime = (object.keepUntilTime !== undefined && object.keepUntilTime !== null)
+      ? Timestamp.fromPartial(object.keepUntilTime)
+      : undefined;
+    message.problem = object.problem ?? "";
+    return message;
+  },
+};
+
 function createBaseVm(): Vm {
   return {
     name: "",
@@ -540,6 +979,11 @@ function createBaseVm(): Vm {
     address: "",
     createTime: undefined,
     startTime: undefined,
+    network: "",
+    acceleration: undefined,
+    usage: undefined,
+    life: undefined,
+    profile: "",
   };
 }
 
@@ -580,6 +1024,21 @@ export const Vm: MessageFns<Vm> = {
     }
     if (message.startTime !== undefined) {
       Timestamp.encode(message.startTime, writer.uint32(98).fork()).join();
+    }
+    if (message.network !== "") {
+      writer.uint32(106).string(message.network);
+    }
+    if (message.acceleration !== undefined) {
+      VmAcceleration.encode(message.acceleration, writer.uint32(114).fork()).join();
+    }
+    if (message.usage !== undefined) {
+      VmUsage.encode(message.usage, writer.uint32(122).fork()).join();
+    }
+    if (message.life !== undefined) {
+      VmLife.encode(message.life, writer.uint32(130).fork()).join();
+    }
+    if (message.profile !== "") {
+      writer.uint32(138).string(message.profile);
     }
     return writer;
   },
@@ -693,6 +1152,46 @@ export const Vm: MessageFns<Vm> = {
             message.startTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.acceleration = VmAcceleration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.usage = VmUsage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.life = VmLife.decode(reader, reader.uint32());
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.profile = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -730,12 +1229,21 @@ export const Vm: MessageFns<Vm> = {
     message.startTime = (object.startTime !== undefined && object.startTime !== null)
       ? Timestamp.fromPartial(object.startTime)
       : undefined;
+    message.network = object.network ?? "";
+    message.acceleration = (object.acceleration !== undefined && object.acceleration !== null)
+      ? VmAcceleration.fromPartial(object.acceleration)
+      : undefined;
+    message.usage = (object.usage !== undefined && object.usage !== null)
+      ? VmUsage.fromPartial(object.usage)
+      : undefined;
+    message.life = (object.life !== undefined && object.life !== null) ? VmLife.fromPartial(object.life) : undefined;
+    message.profile = object.profile ?? "";
     return message;
   },
 };
 
 function createBaseSnapshot(): Snapshot {
-  return { name: "", agent: "", createTime: undefined, sizeBytes: 0, live: false, description: "" };
+  return { name: "", agent: "", createTime: undefined, sizeBytes: 0, live: false, description: "", kind: "" };
 }
 
 export const Snapshot: MessageFns<Snapshot> = {
@@ -757,6 +1265,9 @@ export const Snapshot: MessageFns<Snapshot> = {
     }
     if (message.description !== "") {
       writer.uint32(50).string(message.description);
+    }
+    if (message.kind !== "") {
+      writer.uint32(58).string(message.kind);
     }
     return writer;
   },
@@ -822,6 +1333,14 @@ export const Snapshot: MessageFns<Snapshot> = {
             message.description = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -847,12 +1366,22 @@ export const Snapshot: MessageFns<Snapshot> = {
     message.sizeBytes = object.sizeBytes ?? 0;
     message.live = object.live ?? false;
     message.description = object.description ?? "";
+    message.kind = object.kind ?? "";
     return message;
   },
 };
 
 function createBaseProvider(): Provider {
-  return { name: "", available: false, reason: "", isDefault: false, capabilities: [], isolation: undefined };
+  return {
+    name: "",
+    available: false,
+    reason: "",
+    isDefault: false,
+    capabilities: [],
+    isolation: undefined,
+    acceleration: undefined,
+    networks: [],
+  };
 }
 
 export const Provider: MessageFns<Provider> = {
@@ -874,6 +1403,12 @@ export const Provider: MessageFns<Provider> = {
     }
     if (message.isolation !== undefined) {
       VmIsolation.encode(message.isolation, writer.uint32(50).fork()).join();
+    }
+    if (message.acceleration !== undefined) {
+      VmAcceleration.encode(message.acceleration, writer.uint32(58).fork()).join();
+    }
+    for (const v of message.networks) {
+      writer.uint32(66).string(v!);
     }
     return writer;
   },
@@ -939,6 +1474,22 @@ export const Provider: MessageFns<Provider> = {
             message.isolation = VmIsolation.decode(reader, reader.uint32());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.acceleration = VmAcceleration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.networks.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -964,6 +1515,10 @@ export const Provider: MessageFns<Provider> = {
     message.isolation = (object.isolation !== undefined && object.isolation !== null)
       ? VmIsolation.fromPartial(object.isolation)
       : undefined;
+    message.acceleration = (object.acceleration !== undefined && object.acceleration !== null)
+      ? VmAcceleration.fromPartial(object.acceleration)
+      : undefined;
+    message.networks = object.networks?.map((e) => e) || [];
     return message;
   },
 };
@@ -1067,6 +1622,182 @@ export const Image: MessageFns<Image> = {
     message.sizeBytes = object.sizeBytes ?? 0;
     message.cached = object.cached ?? false;
     message.description = object.description ?? "";
+    return message;
+  },
+};
+
+function createBaseProfile(): Profile {
+  return {
+    name: "",
+    description: "",
+    resources: undefined,
+    environment: [],
+    files: [],
+    packages: [],
+    repositories: [],
+    setupTasks: [],
+    builtIn: false,
+    problem: "",
+  };
+}
+
+export const Profile: MessageFns<Profile> = {
+  encode(message: Profile, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.description !== "") {
+      writer.uint32(18).string(message.description);
+    }
+    if (message.resources !== undefined) {
+      VmResources.encode(message.resources, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.environment) {
+      writer.uint32(34).string(v!);
+    }
+    for (const v of message.files) {
+      writer.uint32(42).string(v!);
+    }
+    for (const v of message.packages) {
+      writer.uint32(50).string(v!);
+    }
+    for (const v of message.repositories) {
+      writer.uint32(58).string(v!);
+    }
+    for (const v of message.setupTasks) {
+      writer.uint32(66).string(v!);
+    }
+    if (message.builtIn !== false) {
+      writer.uint32(72).bool(message.builtIn);
+    }
+    if (message.problem !== "") {
+      writer.uint32(82).string(message.problem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Profile {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProfile();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.description = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.resources = VmResources.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.environment.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.files.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.packages.push(reader.string());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.repositories.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.setupTasks.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.builtIn = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Profile>): Profile {
+    return Profile.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Profile>): Profile {
+    const message = createBaseProfile();
+    message.name = object.name ?? "";
+    message.description = object.description ?? "";
+    message.resources = (object.resources !== undefined && object.resources !== null)
+      ? VmResources.fromPartial(object.resources)
+      : undefined;
+    message.environment = object.environment?.map((e) => e) || [];
+    message.files = object.files?.map((e) => e) || [];
+    message.packages = object.packages?.map((e) => e) || [];
+    message.repositories = object.repositories?.map((e) => e) || [];
+    message.setupTasks = object.setupTasks?.map((e) => e) || [];
+    message.builtIn = object.builtIn ?? false;
+    message.problem = object.problem ?? "";
     return message;
   },
 };

@@ -18,8 +18,9 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Duration } from "../../google/protobuf/duration.js";
 import { AgentInfo } from "./agent.js";
-import { Image, Provider, Snapshot, Vm } from "./vm.js";
+import { Image, Profile, Provider, Snapshot, Vm } from "./vm.js";
 
 export const protobufPackage = "vmagent.v1";
 
@@ -95,6 +96,68 @@ export interface RestartVmRequest {
 export interface RestartVmResponse {
   /** Output only. The machine, RUNNING. */
   vm: Vm | undefined;
+}
+
+/** Which machine to resize, and to what. */
+export interface ResizeVmRequest {
+  /** Required. Agent name. JSON: string. */
+  agent: string;
+  /** Optional. Virtual processors; 0 leaves them. JSON: number, 0 to 256. */
+  cpu: number;
+  /** Optional. Memory, such as `4G`; empty leaves it. JSON: string. */
+  memory: string;
+  /**
+   * Optional. Disk, such as `40G`, not below what it has; empty leaves it. JSON:
+   * string.
+   */
+  disk: string;
+}
+
+/** The resized machine. */
+export interface ResizeVmResponse {
+  /** Output only. The machine with its new resources. */
+  vm:
+    | Vm
+    | undefined;
+  /**
+   * Output only. True when some of it is in force only from the next start. JSON:
+   * boolean.
+   */
+  restartNeeded: boolean;
+}
+
+/** Which machine to keep, and how long. */
+export interface KeepVmAliveRequest {
+  /** Required. Agent name. JSON: string. */
+  agent: string;
+  /**
+   * Optional. How long from now; null means an hour. JSON: string such as
+   * `"3600s"`, at most 365 days.
+   */
+  duration: Duration | undefined;
+}
+
+/** The machine that is kept. */
+export interface KeepVmAliveResponse {
+  /** Output only. The machine with the times of its end. */
+  vm: Vm | undefined;
+}
+
+/** Whose console to answer. */
+export interface GetConsoleRequest {
+  /** Required. Agent name. JSON: string. */
+  agent: string;
+  /**
+   * Optional. Most lines, from the end; 0 means all that are kept. JSON: number, 0
+   * to 1000000.
+   */
+  lines: number;
+}
+
+/** The console of a machine. */
+export interface GetConsoleResponse {
+  /** Output only. The last lines; empty when nothing was kept. JSON: string. */
+  text: string;
 }
 
 /** Whose snapshots to list. */
@@ -174,6 +237,16 @@ export interface ListImagesRequest {
 export interface ListImagesResponse {
   /** Output only. In the order of their names. */
   images: Image[];
+}
+
+/** Asks for profiles. */
+export interface ListProfilesRequest {
+}
+
+/** Profiles. */
+export interface ListProfilesResponse {
+  /** Output only. In the order of their names. */
+  profiles: Profile[];
 }
 
 function createBaseGetVmRequest(): GetVmRequest {
@@ -784,6 +857,410 @@ export const RestartVmResponse: MessageFns<RestartVmResponse> = {
   fromPartial(object: DeepPartial<RestartVmResponse>): RestartVmResponse {
     const message = createBaseRestartVmResponse();
     message.vm = (object.vm !== undefined && object.vm !== null) ? Vm.fromPartial(object.vm) : undefined;
+    return message;
+  },
+};
+
+function createBaseResizeVmRequest(): ResizeVmRequest {
+  return { agent: "", cpu: 0, memory: "", disk: "" };
+}
+
+export const ResizeVmRequest: MessageFns<ResizeVmRequest> = {
+  encode(message: ResizeVmRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.agent !== "") {
+      writer.uint32(10).string(message.agent);
+    }
+    if (message.cpu !== 0) {
+      writer.uint32(16).int32(message.cpu);
+    }
+    if (message.memory !== "") {
+      writer.uint32(26).string(message.memory);
+    }
+    if (message.disk !== "") {
+      writer.uint32(34).string(message.disk);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResizeVmRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResizeVmRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.agent = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.cpu = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.memory = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.disk = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResizeVmRequest>): ResizeVmRequest {
+    return ResizeVmRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResizeVmRequest>): ResizeVmRequest {
+    const message = createBaseResizeVmRequest();
+    message.agent = object.agent ?? "";
+    message.cpu = object.cpu ?? 0;
+    message.memory = object.memory ?? "";
+    message.disk = object.disk ?? "";
+    return message;
+  },
+};
+
+function createBaseResizeVmResponse(): ResizeVmResponse {
+  return { vm: undefined, restartNeeded: false };
+}
+
+export const ResizeVmResponse: MessageFns<ResizeVmResponse> = {
+  encode(message: ResizeVmResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vm !== undefined) {
+      Vm.encode(message.vm, writer.uint32(10).fork()).join();
+    }
+    if (message.restartNeeded !== false) {
+      writer.uint32(16).bool(message.restartNeeded);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResizeVmResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResizeVmResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vm = Vm.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.restartNeeded = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResizeVmResponse>): ResizeVmResponse {
+    return ResizeVmResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResizeVmResponse>): ResizeVmResponse {
+    const message = createBaseResizeVmResponse();
+    message.vm = (object.vm !== undefined && object.vm !== null) ? Vm.fromPartial(object.vm) : undefined;
+    message.restartNeeded = object.restartNeeded ?? false;
+    return message;
+  },
+};
+
+function createBaseKeepVmAliveRequest(): KeepVmAliveRequest {
+  return { agent: "", duration: undefined };
+}
+
+export const KeepVmAliveRequest: MessageFns<KeepVmAliveRequest> = {
+  encode(message: KeepVmAliveRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.agent !== "") {
+      writer.uint32(10).string(message.agent);
+    }
+    if (message.duration !== undefined) {
+      Duration.encode(message.duration, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeepVmAliveRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeepVmAliveRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.agent = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.duration = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<KeepVmAliveRequest>): KeepVmAliveRequest {
+    return KeepVmAliveRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KeepVmAliveRequest>): KeepVmAliveRequest {
+    const message = createBaseKeepVmAliveRequest();
+    message.agent = object.agent ?? "";
+    message.duration = (object.duration !== undefined && object.duration !== null)
+      ? Duration.fromPartial(object.duration)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseKeepVmAliveResponse(): KeepVmAliveResponse {
+  return { vm: undefined };
+}
+
+export const KeepVmAliveResponse: MessageFns<KeepVmAliveResponse> = {
+  encode(message: KeepVmAliveResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vm !== undefined) {
+      Vm.encode(message.vm, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeepVmAliveResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeepVmAliveResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vm = Vm.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<KeepVmAliveResponse>): KeepVmAliveResponse {
+    return KeepVmAliveResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KeepVmAliveResponse>): KeepVmAliveResponse {
+    const message = createBaseKeepVmAliveResponse();
+    message.vm = (object.vm !== undefined && object.vm !== null) ? Vm.fromPartial(object.vm) : undefined;
+    return message;
+  },
+};
+
+function createBaseGetConsoleRequest(): GetConsoleRequest {
+  return { agent: "", lines: 0 };
+}
+
+export const GetConsoleRequest: MessageFns<GetConsoleRequest> = {
+  encode(message: GetConsoleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.agent !== "") {
+      writer.uint32(10).string(message.agent);
+    }
+    if (message.lines !== 0) {
+      writer.uint32(16).int32(message.lines);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetConsoleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetConsoleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.agent = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.lines = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetConsoleRequest>): GetConsoleRequest {
+    return GetConsoleRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetConsoleRequest>): GetConsoleRequest {
+    const message = createBaseGetConsoleRequest();
+    message.agent = object.agent ?? "";
+    message.lines = object.lines ?? 0;
+    return message;
+  },
+};
+
+function createBaseGetConsoleResponse(): GetConsoleResponse {
+  return { text: "" };
+}
+
+export const GetConsoleResponse: MessageFns<GetConsoleResponse> = {
+  encode(message: GetConsoleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.text !== "") {
+      writer.uint32(10).string(message.text);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetConsoleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetConsoleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetConsoleResponse>): GetConsoleResponse {
+    return GetConsoleResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetConsoleResponse>): GetConsoleResponse {
+    const message = createBaseGetConsoleResponse();
+    message.text = object.text ?? "";
     return message;
   },
 };
@@ -1474,6 +1951,104 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
   },
 };
 
+function createBaseListProfilesRequest(): ListProfilesRequest {
+  return {};
+}
+
+export const ListProfilesRequest: MessageFns<ListProfilesRequest> = {
+  encode(_: ListProfilesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListProfilesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListProfilesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListProfilesRequest>): ListProfilesRequest {
+    return ListProfilesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListProfilesRequest>): ListProfilesRequest {
+    const message = createBaseListProfilesRequest();
+    return message;
+  },
+};
+
+function createBaseListProfilesResponse(): ListProfilesResponse {
+  return { profiles: [] };
+}
+
+export const ListProfilesResponse: MessageFns<ListProfilesResponse> = {
+  encode(message: ListProfilesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.profiles) {
+      Profile.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListProfilesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListProfilesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.profiles.push(Profile.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListProfilesResponse>): ListProfilesResponse {
+    return ListProfilesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListProfilesResponse>): ListProfilesResponse {
+    const message = createBaseListProfilesResponse();
+    message.profiles = object.profiles?.map((e) => Profile.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 /**
  * What operators do with the machines of agents. gRPC on port 9090, REST on
  * 9091. Machines are made and destroyed with their agents (Hub.CreateAgent,
@@ -1554,6 +2129,52 @@ export const VmManagerService = {
     requestDeserialize: (value: Buffer): RestartVmRequest => RestartVmRequest.decode(value),
     responseSerialize: (value: RestartVmResponse): Buffer => Buffer.from(RestartVmResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RestartVmResponse => RestartVmResponse.decode(value),
+  },
+  /**
+   * Gives a machine other resources. What is not given stays; a disk only grows.
+   *
+   * Caller: operator. Idempotent. Reasons: AGENT_NOT_FOUND, VM_NOT_FOUND,
+   * RESOURCES_EXCEEDED, NOT_SUPPORTED, VM_FAILED.
+   */
+  resizeVm: {
+    path: "/vmagent.v1.VmManager/ResizeVm" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ResizeVmRequest): Buffer => Buffer.from(ResizeVmRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResizeVmRequest => ResizeVmRequest.decode(value),
+    responseSerialize: (value: ResizeVmResponse): Buffer => Buffer.from(ResizeVmResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ResizeVmResponse => ResizeVmResponse.decode(value),
+  },
+  /**
+   * Holds off the end that `ttl` or `idle_stop` would bring to a machine. A
+   * shorter one does not shorten a longer one.
+   *
+   * Caller: operator. Idempotent. Reasons: AGENT_NOT_FOUND, VM_NOT_FOUND,
+   * ILLEGAL_STATE (the machine has neither).
+   */
+  keepVmAlive: {
+    path: "/vmagent.v1.VmManager/KeepVmAlive" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: KeepVmAliveRequest): Buffer => Buffer.from(KeepVmAliveRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): KeepVmAliveRequest => KeepVmAliveRequest.decode(value),
+    responseSerialize: (value: KeepVmAliveResponse): Buffer => Buffer.from(KeepVmAliveResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): KeepVmAliveResponse => KeepVmAliveResponse.decode(value),
+  },
+  /**
+   * Answers the last lines of the console of a machine, also when its agent is
+   * not connected.
+   *
+   * Caller: operator. Idempotent. Reasons: AGENT_NOT_FOUND, VM_NOT_FOUND.
+   */
+  getConsole: {
+    path: "/vmagent.v1.VmManager/GetConsole" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetConsoleRequest): Buffer => Buffer.from(GetConsoleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetConsoleRequest => GetConsoleRequest.decode(value),
+    responseSerialize: (value: GetConsoleResponse): Buffer => Buffer.from(GetConsoleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetConsoleResponse => GetConsoleResponse.decode(value),
   },
   /**
    * Lists the snapshots of a machine, oldest first.
@@ -1653,6 +2274,22 @@ export const VmManagerService = {
     responseSerialize: (value: ListImagesResponse): Buffer => Buffer.from(ListImagesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListImagesResponse => ListImagesResponse.decode(value),
   },
+  /**
+   * Lists the profiles that machines can be furnished with, in the order of their
+   * names.
+   *
+   * Caller: operator. Idempotent. Reasons: none of its own.
+   */
+  listProfiles: {
+    path: "/vmagent.v1.VmManager/ListProfiles" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListProfilesRequest): Buffer => Buffer.from(ListProfilesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListProfilesRequest => ListProfilesRequest.decode(value),
+    responseSerialize: (value: ListProfilesResponse): Buffer =>
+      Buffer.from(ListProfilesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListProfilesResponse => ListProfilesResponse.decode(value),
+  },
 } as const;
 
 export interface VmManagerServer extends UntypedServiceImplementation {
@@ -1690,6 +2327,28 @@ export interface VmManagerServer extends UntypedServiceImplementation {
    * VM_FAILED.
    */
   restartVm: handleUnaryCall<RestartVmRequest, RestartVmResponse>;
+  /**
+   * Gives a machine other resources. What is not given stays; a disk only grows.
+   *
+   * Caller: operator. Idempotent. Reasons: AGENT_NOT_FOUND, VM_NOT_FOUND,
+   * RESOURCES_EXCEEDED, NOT_SUPPORTED, VM_FAILED.
+   */
+  resizeVm: handleUnaryCall<ResizeVmRequest, ResizeVmResponse>;
+  /**
+   * Holds off the end that `ttl` or `idle_stop` would bring to a machine. A
+   * shorter one does not shorten a longer one.
+   *
+   * Caller: operator. Idempotent. Reasons: AGENT_NOT_FOUND, VM_NOT_FOUND,
+   * ILLEGAL_STATE (the machine has neither).
+   */
+  keepVmAlive: handleUnaryCall<KeepVmAliveRequest, KeepVmAliveResponse>;
+  /**
+   * Answers the last lines of the console of a machine, also when its agent is
+   * not connected.
+   *
+   * Caller: operator. Idempotent. Reasons: AGENT_NOT_FOUND, VM_NOT_FOUND.
+   */
+  getConsole: handleUnaryCall<GetConsoleRequest, GetConsoleResponse>;
   /**
    * Lists the snapshots of a machine, oldest first.
    *
@@ -1732,6 +2391,13 @@ export interface VmManagerServer extends UntypedServiceImplementation {
    * Caller: operator. Idempotent. Reasons: none of its own.
    */
   listImages: handleUnaryCall<ListImagesRequest, ListImagesResponse>;
+  /**
+   * Lists the profiles that machines can be furnished with, in the order of their
+   * names.
+   *
+   * Caller: operator. Idempotent. Reasons: none of its own.
+   */
+  listProfiles: handleUnaryCall<ListProfilesRequest, ListProfilesResponse>;
 }
 
 export interface VmManagerClient extends Client {
@@ -1840,6 +2506,70 @@ export interface VmManagerClient extends Client {
     callback: (error: ServiceError | null, response: RestartVmResponse) => void,
   ): ClientUnaryCall;
   /**
+   * Gives a machine other resources. What is not given stays; a disk only grows.
+   *
+   * Caller: operator. Idempotent. Reasons: AGENT_NOT_FOUND, VM_NOT_FOUND,
+   * RESOURCES_EXCEEDED, NOT_SUPPORTED, VM_FAILED.
+   */
+  resizeVm(
+    request: ResizeVmRequest,
+    callback: (error: ServiceError | null, response: ResizeVmResponse) => void,
+  ): ClientUnaryCall;
+  resizeVm(
+    request: ResizeVmRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ResizeVmResponse) => void,
+  ): ClientUnaryCall;
+  resizeVm(
+    request: ResizeVmRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ResizeVmResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Holds off the end that `ttl` or `idle_stop` would bring to a machine. A
+   * shorter one does not shorten a longer one.
+   *
+   * Caller: operator. Idempotent. Reasons: AGENT_NOT_FOUND, VM_NOT_FOUND,
+   * ILLEGAL_STATE (the machine has neither).
+   */
+  keepVmAlive(
+    request: KeepVmAliveRequest,
+    callback: (error: ServiceError | null, response: KeepVmAliveResponse) => void,
+  ): ClientUnaryCall;
+  keepVmAlive(
+    request: KeepVmAliveRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: KeepVmAliveResponse) => void,
+  ): ClientUnaryCall;
+  keepVmAlive(
+    request: KeepVmAliveRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: KeepVmAliveResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Answers the last lines of the console of a machine, also when its agent is
+   * not connected.
+   *
+   * Caller: operator. Idempotent. Reasons: AGENT_NOT_FOUND, VM_NOT_FOUND.
+   */
+  getConsole(
+    request: GetConsoleRequest,
+    callback: (error: ServiceError | null, response: GetConsoleResponse) => void,
+  ): ClientUnaryCall;
+  getConsole(
+    request: GetConsoleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetConsoleResponse) => void,
+  ): ClientUnaryCall;
+  getConsole(
+    request: GetConsoleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetConsoleResponse) => void,
+  ): ClientUnaryCall;
+  /**
    * Lists the snapshots of a machine, oldest first.
    *
    * Caller: operator. Idempotent. Reasons: AGENT_NOT_FOUND, VM_NOT_FOUND,
@@ -1964,6 +2694,27 @@ export interface VmManagerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListImagesResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lists the profiles that machines can be furnished with, in the order of their
+   * names.
+   *
+   * Caller: operator. Idempotent. Reasons: none of its own.
+   */
+  listProfiles(
+    request: ListProfilesRequest,
+    callback: (error: ServiceError | null, response: ListProfilesResponse) => void,
+  ): ClientUnaryCall;
+  listProfiles(
+    request: ListProfilesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListProfilesResponse) => void,
+  ): ClientUnaryCall;
+  listProfiles(
+    request: ListProfilesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListProfilesResponse) => void,
   ): ClientUnaryCall;
 }
 
