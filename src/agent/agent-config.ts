@@ -2,10 +2,14 @@ import { readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { messageOf } from '../base/errno.js';
+import type { GuestBoot } from '../model/guest-boot.js';
 import { isName, NAME_PATTERN } from '../model/names.js';
+import { BootSource } from './guest/boot-source.js';
+import { findTaskUser, type TaskUser } from './task-user.js';
 
 const DEFAULT_FILE = '/etc/vm-agent/config.json';
 const DEFAULT_STATE = '.vm-agent';
+const DEFAULT_RUN_DIR = '/run/vm-agent';
 const MAX_SOCKET_BYTES = 107;
 const KEYS = [
   'agentId',
@@ -20,6 +24,9 @@ const KEYS = [
   'capabilities',
   'type',
   'logLevel',
+  'taskUser',
+  'controlPort',
+  'bootDisk',
 ] as const;
 
 /** Settings of the agent, with all defaults filled in. */
@@ -31,12 +38,18 @@ export interface AgentConfig {
   readonly stateDir: string;
   /** From 1. Default 1. */
   readonly vmGeneration: number;
-  /** Default: the user's home directory. */
+  /** Default: the home directory of the user that tasks run as. */
   readonly home: string;
   /** Default true. */
   readonly allowSudo: boolean;
   readonly capabilities: readonly string[];
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  /** Tasks, shells, file and git operations are of this user; the agent is root. Default: the agent's own user. */
+  readonly taskUser?: TaskUser;
+  /** Virtio-serial port (name, or path of a device) on which the host of a virtual machine speaks. Default none. */
+  readonly controlPort?: string;
+  /** Where a virtual machine is told the rest; see {@link BootSource}. Default none. */
+  readonly guest?: { readonly source: BootSource; readonly boot: GuestBoot };
 }
 
 /** Bad settings: every one is named. */
@@ -53,11 +66,16 @@ export interface ConfigSources {
   /** `--config`; must exist when given. */
   readonly file?: string;
   readonly env: NodeJS.ProcessEnv;
+  /** User id of this process. Default 0. */
+  readonly uid?: number;
+  /** For what has to be known until the next boot. Default /run/vm-agent. */
+  readonly runDir?: string;
 }
 
 /**
  * Reads the settings: a JSON file (`--config`, else AGENT_CONFIG, else /etc/vm-agent/config.json), and AGENT_ID,
- * AGENT_TOKEN, VM_AGENT_DOOR or HUB_URL for what the file does not say.
+ * AGENT_TOKEN, VM_AGENT_DOOR or HUB_URL for what the file does not say. In a virtual machine the boot disk says who the
+ * agent is and where the hub is.
  *
  * @throws ConfigError naming every bad key.
  */
@@ -67,17 +85,24 @@ export function loadAgentConfig(sources: ConfigSources): AgentConfig {
   const path = resolve(file ?? DEFAULT_FILE);
   const problems: string[] = [];
   const found = readSettings(path, file !== undefined, problems);
-  const check = new Settings({ ...fromEnv(env), ...found }, dirname(path), problems);
+  const guest = readGuest(found.bootDisk, sources.runDir ?? DEFAULT_RUN_DIR, problems);
+  const told = guest === undefined ? {} : settingsOf(guest.boot);
+  const check = new Settings({ ...fromEnv(env), ...found, ...told }, dirname(path), problems);
+  const user = check.user(sources.uid ?? 0);
+  const controlPort = check.optional('controlPort');
   const config: AgentConfig = {
     agentId: check.name('agentId'),
     token: check.token(),
     door: check.door(),
     stateDir: check.path('stateDir', resolve(homedir(), DEFAULT_STATE)),
     vmGeneration: check.generation(),
-    home: check.path('home', env.HOME ?? homedir()),
+    home: check.path('home', user?.home ?? env.HOME ?? homedir()),
     allowSudo: check.flag('allowSudo', true),
     capabilities: check.capabilities(),
     logLevel: check.logLevel(),
+    ...(user === undefined ? {} : { taskUser: user }),
+    ...(controlPort === undefined ? {} : { controlPort }),
+    ...(guest === undefined ? {} : { guest }),
   };
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
@@ -106,6 +131,22 @@ function readSettings(path: string, required: boolean, problems: string[]): Foun
     problems.push(`config: ${path} must hold a JSON object (${messageOf(err)})`);
     return {};
   }
+}
+
+function readGuest(disk: unknown, runDir: string, problems: string[]): AgentConfig['guest'] {
+  if (disk === undefined) return undefined;
+  try {
+    if (typeof disk !== 'string' || disk === '') throw new Error('must be a serial or a path');
+    const source = new BootSource({ disk, runDir });
+    return { source, boot: source.read() };
+  } catch (err) {
+    problems.push(`bootDisk: ${messageOf(err)}`);
+    return undefined;
+  }
+}
+
+function settingsOf({ agentId, joinSecret, door, vmGeneration }: GuestBoot): Found {
+  return { agentId, token: joinSecret, door, vmGeneration };
 }
 
 function fromEnv(env: NodeJS.ProcessEnv): Found {
@@ -193,6 +234,22 @@ class Settings {
     if (value === 'debug' || value === 'info' || value === 'warn' || value === 'error') return value;
     this.problems.push('logLevel: must be debug, info, warn or error');
     return 'info';
+  }
+
+  /** The user of tasks; only root can run what is another user's. */
+  user(uid: number): TaskUser | undefined {
+    const name = this.optional('taskUser');
+    if (name === undefined) return undefined;
+    const user = findTaskUser(name);
+    if (user === undefined) this.problems.push(`taskUser: this machine has no user ${JSON.stringify(name)}`);
+    if (uid !== 0) this.problems.push('taskUser: only an agent that is root can run tasks as another user');
+    return user;
+  }
+
+  optional(key: string): string | undefined {
+    const value = this.text(key);
+    if (value === '') this.problems.push(`${key}: must not be empty`);
+    return value;
   }
 
   private text(key: string): string | undefined {

@@ -3,6 +3,7 @@ import type { Logger } from '../base/logger.js';
 import type { AgentConfig } from './agent-config.js';
 import type { KillScope } from './kill-scope.js';
 import type { SpoolLimits } from './spool-writer.js';
+import type { TaskUser } from './task-user.js';
 
 /** What an agent is started with. */
 export interface AgentOptions {
@@ -16,7 +17,10 @@ export interface AgentOptions {
   readonly scope: KillScope;
   /** Environment of the tasks, without the agent's secrets. */
   readonly baseEnv: Readonly<Record<string, string>>;
+  /** User id of {@link user}, else of this process: decides whether sudo is needed. */
   readonly uid: number;
+  /** Runs tasks and shells; this process is root then. Default: this process's user. */
+  readonly user?: TaskUser;
   /** The program that runs `script` tasks. */
   readonly node: string;
   readonly spoolLimits?: SpoolLimits;

@@ -21,7 +21,7 @@ export interface AgentParts {
 
 /** Makes the parts, with everything on disk recovered and what an earlier agent left running taken over. */
 export async function createParts(options: AgentOptions, journal: Journal): Promise<AgentParts> {
-  const { config, clock, log, scope, baseEnv } = options;
+  const { config, clock, log, scope, baseEnv, user } = options;
   const spoolDir = join(config.stateDir, 'spool');
   await mkdir(spoolDir, { recursive: true, mode: 0o700 });
   const [outbox, output] = [new Outbox(), new OutputQueue()];
@@ -35,7 +35,8 @@ export async function createParts(options: AgentOptions, journal: Journal): Prom
     journal.recorded = (report) => runner.tell(report);
     for (const one of running) runner.takeOver(one);
     const { home } = config;
-    const shells = new Shells({ home, baseEnv, markPrefix: `${journal.id}/`, outbox, log });
+    const whose = user === undefined ? {} : { user };
+    const shells = new Shells({ home, baseEnv, ...whose, markPrefix: `${journal.id}/`, outbox, log });
     return { runner, shells, keeper, outbox, output };
   } catch (err) {
     await keeper.close(false);
@@ -44,11 +45,12 @@ export async function createParts(options: AgentOptions, journal: Journal): Prom
 }
 
 function createKeeper(options: AgentOptions, journal: Journal, output: OutputQueue): KeeperClient {
-  const { config, version, scope, baseEnv, uid, node, clock, log } = options;
+  const { config, version, scope, baseEnv, uid, user, node, clock, log } = options;
   const { stateDir, home, allowSudo } = config;
   const { launchKeeper = () => launchKeeperHere({ stateDir, version, clock, log }) } = options;
   const spoolLimits = options.spoolLimits ?? {};
-  const settings = { home, baseEnv, uid, allowSudo, node, scope, spoolLimits };
+  const whose = user === undefined ? {} : { user };
+  const settings = { home, baseEnv, uid, ...whose, allowSudo, node, scope, spoolLimits };
   return new KeeperClient({
     stateDir,
     version,

@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runDetached } from '../base/detached.js';
 import { Disposer } from '../base/disposer.js';
+import { freshId } from '../base/fresh-id.js';
 import { isLock, type LockFile, takeLock } from '../base/lock-file.js';
 import { until } from '../base/until.js';
 import type { Hello, HubFrame } from '../model/agent-protocol.js';
@@ -22,6 +22,8 @@ import type { AgentSide, Session } from './session.js';
 const PROTOCOL = 1;
 /** Reports up to this size fit into any frame. */
 const SMALL_REPORT_BYTES = 900 * 1024;
+/** For what is killed to be gone; what is not is killed by the next agent's keeper. */
+const ABANDON_MS = 5000;
 /** A machine that was never told to go on does so by itself. */
 const MAX_FROZEN_MS = 10 * 60_000;
 
@@ -30,7 +32,7 @@ export class Agent implements AgentSide {
   readonly outbox: Outbox;
   readonly output: OutputQueue;
   private readonly health: HealthMeter;
-  private readonly incarnation = randomUUID();
+  private readonly incarnation = freshId();
   private readonly disposer = new Disposer();
   private session: Session | undefined;
   private lastSessionGeneration = 0;
@@ -63,7 +65,7 @@ export class Agent implements AgentSide {
   static async start(options: AgentOptions): Promise<Agent> {
     const { config, clock, log } = options;
     const { stateDir } = config;
-    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    await makeStateDir(stateDir, options.user !== undefined);
     const lock = await takeLock(join(stateDir, 'lock'));
     if (!isLock(lock))
       throw new Error(`another agent (process ${lock.pid}) uses the state directory ${stateDir}`);
@@ -197,6 +199,23 @@ export class Agent implements AgentSide {
     return this.session !== undefined;
   }
 
+  /**
+   * Kills what runs, without letting it go on for a moment, and forgets it: the machine went back in time. The hub is
+   * told nothing, and the keeper stays for the next agent.
+   */
+  async abandon(): Promise<void> {
+    this.leaving = true;
+    const { runner, shells } = this.parts;
+    runner.forgetAll();
+    shells.close();
+    let late = false;
+    using _limit = this.options.clock.after(ABANDON_MS, () => {
+      late = true;
+      runner.ended.notify();
+    });
+    await until(runner.ended, () => late || runner.idle);
+  }
+
   /** Releases the state directory. The keeper ends too, unless something runs or this agent only leaves. */
   close(): Promise<void> {
     this.healthTimer?.[Symbol.dispose]();
@@ -263,4 +282,11 @@ export class Agent implements AgentSide {
     this.output.setPaused(false);
     if (!this.stopping) this.parts.runner.setHeld(false);
   }
+}
+
+/** Everything in it is private. The way to files that belong to the tasks' user leads through it. */
+async function makeStateDir(path: string, isWay: boolean): Promise<void> {
+  const mode = isWay ? 0o711 : 0o700;
+  await mkdir(path, { recursive: true, mode });
+  if (isWay) await chmod(path, mode);
 }

@@ -139,6 +139,13 @@ export class AttemptRunner {
     if (!this.items.get(attemptKey(report))?.forgotten) this.options.outbox.report(report);
   }
 
+  /** Kills and forgets everything. */
+  forgetAll(): void {
+    this.lanes.setHeld(true);
+    for (const { id } of [...this.items.values()]) this.forget(id);
+    this.ended.notify();
+  }
+
   /** Ends everything that runs because the agent ends. What waits is left to the hub. */
   stopAll(): void {
     this.lanes.setHeld(true);

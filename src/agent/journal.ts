@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { freshId } from '../base/fresh-id.js';
 import type { AttemptReport } from '../model/agent-protocol.js';
 import { isTerminal } from '../model/task.js';
 import { type AttemptId, attemptKey } from './attempt-id.js';
@@ -61,12 +61,12 @@ export class Journal {
     const head = known[0];
     const { vmGeneration } = options;
     if (head?.kind !== 'journal' || head.vmGeneration !== vmGeneration) {
-      const journal = new Journal(file, vmGeneration, randomUUID(), 0, []);
+      const journal = new Journal(file, vmGeneration, freshId(), 0, []);
       await file.rewrite([journal.head()]);
       return journal;
     }
     const former = [...(head.former ?? []), ...(damaged ? [head.id] : [])];
-    const id = damaged ? randomUUID() : head.id;
+    const id = damaged ? freshId() : head.id;
     const journal = new Journal(file, vmGeneration, id, head.sequence, former);
     for (const record of known.slice(1)) journal.replay(record);
     if (damaged) await file.rewrite(journal.content());

@@ -15,6 +15,12 @@ export type KillScope =
 export const PROCESS_GROUP: KillScope = { name: 'process_group', startMs: 0 };
 
 /**
+ * Where memory is short the kernel is to end a task and not the agent, whose protection a task would inherit.
+ */
+const UNPROTECTED =
+  '{ read -r score </proc/self/oom_score_adj && [ "$score" -ge 0 ] || echo 0 >/proc/self/oom_score_adj; } 2>/dev/null';
+
+/**
  * Init of the namespace: it never ends by itself and reaps what is orphaned. Then the command: `nsenter` enters
  * the namespace, waits, and ends exactly as the command ended, by the same code or the same signal (`unshare
  * --fork` does not, for SIGKILL). File descriptor 3 tells the agent the number of the init.
@@ -22,10 +28,14 @@ export const PROCESS_GROUP: KillScope = { name: 'process_group', startMs: 0 };
 const NAMESPACE_SCRIPT = `
 sh -c 'trap "" TERM INT HUP QUIT; while :; do sleep 100000 & wait; done' 3>&- </dev/null >/dev/null 2>&1 &
 echo $! >&3
+${UNPROTECTED}
 exec 3>&- nsenter --pid=/proc/self/ns/pid_for_children -- unshare --mount-proc -- "$@"`;
 
 /** Moves itself into a cgroup (its first argument) and becomes the command. */
-const CGROUP_SCRIPT = 'echo 0 >"$1/cgroup.procs" || exit 125; shift; exec "$@"';
+const CGROUP_SCRIPT = `echo 0 >"$1/cgroup.procs" || exit 125
+shift
+${UNPROTECTED}
+exec "$@"`;
 
 const KEEP_USER = ['--user', '--map-current-user', '--keep-caps'];
 const DROP_CAPS = ['setpriv', '--inh-caps=-all', '--ambient-caps=-all', '--'];
@@ -47,13 +57,18 @@ export interface KillScopeOptions {
   readonly uid: number;
   /** Directory in which cgroups may be made, when it is known. Default: the agent's own cgroup. */
   readonly cgroupRoot?: string;
+  /** Takes a cgroup before a namespace: it counts and limits memory, and costs fewer processes. Default false. */
+  readonly preferCgroup?: boolean;
 }
 
 /**
- * Tries out, once, what this host allows: a PID namespace, else a cgroup, else a process group. An agent that may
+ * Tries out, once, what this host allows: a PID namespace, else a cgroup (first where it is preferred), else a process
+ * group. An agent that may
  * use sudo gets no user namespace, because sudo does not work inside one.
  */
 export async function findKillScope(options: KillScopeOptions): Promise<KillScope> {
+  const preferred = options.preferCgroup === true ? await tryCgroup(options.cgroupRoot) : undefined;
+  if (preferred !== undefined) return preferred;
   const asRoot = options.uid === 0 ? await tryNamespace(false) : undefined;
   if (asRoot !== undefined) return asRoot;
   const cgroup = await tryCgroup(options.cgroupRoot);

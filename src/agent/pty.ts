@@ -1,6 +1,8 @@
+import { chownSync } from 'node:fs';
 import { deferred } from '../base/deferred.js';
 import { signalProcess } from '../base/process.js';
 import { killMarked } from './proc-tree.js';
+import { asUser } from './task-user.js';
 import type { Terminal, TerminalRequest } from './terminal.js';
 
 /** The part of the module that is used. */
@@ -10,6 +12,8 @@ interface PtyModule {
 
 interface Pty {
   readonly pid: number;
+  /** Path of the terminal's device. */
+  readonly ptsName: string;
   onData(listener: (data: Buffer | string) => void): void;
   onExit(listener: (end: { exitCode: number; signal?: number }) => void): void;
   write(data: Buffer): void;
@@ -22,10 +26,11 @@ interface Pty {
 export async function openPty(request: TerminalRequest): Promise<Terminal | undefined> {
   const module = await loadModule();
   if (module === undefined) return undefined;
-  const { argv, size, term: name, cwd, env } = request;
-  const [file = '', ...args] = argv;
+  const { argv, size, term: name, cwd, env, user } = request;
+  const [file = '', ...args] = asUser(user, argv);
   const { columns: cols, rows } = size;
   const pty = module.spawn(file, args, { name, cols, rows, cwd, env, encoding: null });
+  if (user !== undefined) chownSync(pty.ptsName, user.uid, -1);
   return terminalOf(pty, request.mark);
 }
 

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { run, signalProcess, start } from '../base/process.js';
 import type { ShellSize } from '../model/agent-protocol.js';
 import { killMarked } from './proc-tree.js';
+import { asUser } from './task-user.js';
 import { exitCodeOfSignal, type Terminal, type TerminalRequest } from './terminal.js';
 
 /**
@@ -33,7 +34,9 @@ export async function openScriptTerminal(request: TerminalRequest): Promise<Term
     VM_AGENT_COLUMNS: String(size.columns),
     VM_AGENT_ROWS: String(size.rows),
   };
-  const child = start('script', ['-q', '-e', '-f', '-c', COMMAND, '/dev/null'], {
+  const line = asUser(request.user, ['script', '-q', '-e', '-f', '-c', COMMAND, '/dev/null']);
+  const [file = '', ...args] = line;
+  const child = start(file, args, {
     cwd,
     env,
     detached: true,

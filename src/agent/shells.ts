@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { runDetached } from '../base/detached.js';
 import { messageOf } from '../base/errno.js';
+import { freshId } from '../base/fresh-id.js';
 import type { Logger } from '../base/logger.js';
 import type { ShellOpen } from '../model/agent-protocol.js';
 import type { Outbox } from './outbox.js';
@@ -8,6 +8,7 @@ import { RUN_MARK } from './proc-tree.js';
 import { openPty } from './pty.js';
 import { openScriptTerminal } from './script-terminal.js';
 import type { Session } from './session.js';
+import { environmentOf, type TaskUser } from './task-user.js';
 import type { Terminal, TerminalRequest } from './terminal.js';
 
 const MAX_SHELLS = 32;
@@ -17,6 +18,8 @@ const MAX_MESSAGE_CHARACTERS = 512;
 export interface ShellsOptions {
   readonly home: string;
   readonly baseEnv: Readonly<Record<string, string>>;
+  /** Whose shells they are. Default: this process's user. */
+  readonly user?: TaskUser;
   /** Begins the mark of every shell. */
   readonly markPrefix: string;
   readonly outbox: Outbox;
@@ -54,11 +57,13 @@ export class Shells {
 
   private async terminal(open: ShellOpen): Promise<Terminal> {
     if (this.open.size >= MAX_SHELLS) throw new Error(`this agent already has ${MAX_SHELLS} shells`);
-    const { home, baseEnv, markPrefix } = this.options;
-    const mark = `${markPrefix}shell-${randomUUID()};`;
+    const { home, user, markPrefix } = this.options;
+    const baseEnv = user === undefined ? this.options.baseEnv : environmentOf(user);
+    const mark = `${markPrefix}shell-${freshId()};`;
     const argv = open.argv.length > 0 ? open.argv : [baseEnv.SHELL ?? '/bin/sh', '-l'];
     const env = { ...baseEnv, ...open.env, HOME: home, TERM: open.term, [RUN_MARK]: mark };
-    const request: TerminalRequest = { ...open, argv, cwd: home, env, mark };
+    const whose = user === undefined ? {} : { user };
+    const request: TerminalRequest = { ...open, argv, cwd: home, env, mark, ...whose };
     return (await openPty(request)) ?? (await openScriptTerminal(request));
   }
 }

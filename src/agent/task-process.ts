@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { closeSync } from 'node:fs';
+import { closeSync, fchownSync } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import { onAbort } from '../base/abort.js';
 import type { Clock } from '../base/clock.js';
@@ -11,6 +11,7 @@ import type { OutputPipe, PipePool } from './pipe-pool.js';
 import { RUN_MARK } from './proc-tree.js';
 import type { StopSwitch } from './stop.js';
 import { TaskTree } from './task-tree.js';
+import { asUser, type TaskUser } from './task-user.js';
 import type { TreeSet } from './tree-set.js';
 
 /** From SIGTERM to SIGKILL. */
@@ -39,6 +40,8 @@ export interface ProcessRequest {
   readonly argv: readonly string[];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Whose process it is. Default: this one's user. */
+  readonly user?: TaskUser;
 }
 
 /** How a process ended. */
@@ -47,6 +50,8 @@ export interface ProcessEnd {
   readonly signal?: string;
   /** Whether the agent had to end it. */
   readonly killed: boolean;
+  /** Whether the kernel killed some of it because there was no memory left; known in a cgroup only. */
+  readonly outOfMemory: boolean;
 }
 
 /**
@@ -79,9 +84,10 @@ export async function runTaskProcess(ctx: ProcessContext, request: ProcessReques
     ctx.trees.add(tree);
     const end = await stoppable(ctx, tree, ended);
     tree.kill();
+    const { outOfMemory } = tree;
     await gone(ctx.clock, tree);
     await drained;
-    return end;
+    return { ...end, outOfMemory };
   } finally {
     tree.kill();
     ctx.trees.delete(tree);
@@ -96,8 +102,11 @@ interface Wiring {
 
 function spawnTree(tree: TaskTree, request: ProcessRequest, wiring: Wiring): ChildProcess {
   const { ctx, out, err } = wiring;
-  const [file = '', ...args] = tree.wrap(request.argv);
+  const { user } = request;
+  const [file = '', ...args] = tree.wrap(asUser(user, request.argv));
   try {
+    // The task may open its output again by name, such as /dev/stderr.
+    if (user !== undefined) for (const { writeFd } of [out, err]) fchownSync(writeFd, user.uid, user.gid);
     const child = start(file, args, {
       cwd: request.cwd,
       env: { ...request.env, [RUN_MARK]: ctx.mark },
@@ -116,9 +125,12 @@ function spawnTree(tree: TaskTree, request: ProcessRequest, wiring: Wiring): Chi
   }
 }
 
+/** How the process itself ended. */
+type Exit = Pick<ProcessEnd, 'exitCode' | 'signal'>;
+
 /** Resolves with the end of the process itself; its output may go on. */
-function exitOf(child: ChildProcess): Promise<Omit<ProcessEnd, 'killed'>> {
-  const { promise, resolve, reject } = deferred<Omit<ProcessEnd, 'killed'>>();
+function exitOf(child: ChildProcess): Promise<Exit> {
+  const { promise, resolve, reject } = deferred<Exit>();
   child.once('error', reject);
   child.once('exit', (code, signal) => {
     resolve(signal === null ? { exitCode: code ?? 0 } : { signal });
@@ -141,8 +153,8 @@ async function knowInit(tree: TaskTree, child: ChildProcess): Promise<void> {
 async function stoppable(
   ctx: ProcessContext,
   tree: TaskTree,
-  ended: Promise<Omit<ProcessEnd, 'killed'>>,
-): Promise<ProcessEnd> {
+  ended: Promise<Exit>,
+): Promise<Omit<ProcessEnd, 'outOfMemory'>> {
   let killed = false;
   let timer: Disposable | undefined;
   using _polite = onAbort(ctx.stop.signal, () => {

@@ -73,12 +73,17 @@ export class TaskTree {
    * nsenter stops itself when it sees its child stop, and would stand still for ever.
    */
   freeze(): boolean {
+    if (this.cgroup !== undefined) return freezeCgroup(this.cgroup, true);
     if (stopMoving(this.waiting()) > 0) return false;
     return stopMoving(this.pids().filter((pid) => pid !== this.init)) === 0;
   }
 
   /** Lets every process go on; those that wait for the task last. */
   thaw(): void {
+    if (this.cgroup !== undefined) {
+      freezeCgroup(this.cgroup, false);
+      return;
+    }
     this.signal('SIGCONT');
     for (const pid of this.waiting()) signalProcess(pid, 'SIGCONT');
   }
@@ -87,8 +92,14 @@ export class TaskTree {
   kill(): void {
     if (this.init !== undefined) signalProcess(this.init, 'SIGKILL');
     if (this.pid !== undefined) signalProcess(-this.pid, 'SIGKILL');
-    if (this.cgroup !== undefined) writeCgroup(join(this.cgroup, 'cgroup.kill'));
+    if (this.cgroup !== undefined) writeCgroup(join(this.cgroup, 'cgroup.kill'), '1');
     if (this.scope.name === 'process_group') killMarked(this.mark);
+  }
+
+  /** Whether the kernel killed some of it for want of memory; ask before it is gone. */
+  get outOfMemory(): boolean {
+    if (this.cgroup === undefined) return false;
+    return Number(/^oom_kill (\d+)$/m.exec(readText(join(this.cgroup, 'memory.events')))?.[1] ?? 0) > 0;
   }
 
   /** Whether something of the task is alive; zombies are not. */
@@ -125,20 +136,32 @@ function stopMoving(pids: readonly number[]): number {
   return moving.length;
 }
 
+/** Answers whether all of a cgroup stands still, or goes on; ask again until it does. */
+function freezeCgroup(path: string, frozen: boolean): boolean {
+  const wanted = frozen ? '1' : '0';
+  writeCgroup(join(path, 'cgroup.freeze'), wanted);
+  return readText(join(path, 'cgroup.events')).includes(`frozen ${wanted}`);
+}
+
 function pidsInCgroup(path: string): readonly number[] {
+  return readText(join(path, 'cgroup.procs'))
+    .split('\n')
+    .map(Number)
+    .filter((pid) => pid > 1);
+}
+
+/** Empty when it is not there. */
+function readText(path: string): string {
   try {
-    return readFileSync(join(path, 'cgroup.procs'), 'utf8')
-      .split('\n')
-      .map(Number)
-      .filter((pid) => pid > 1);
+    return readFileSync(path, 'utf8');
   } catch {
-    return [];
+    return '';
   }
 }
 
-function writeCgroup(path: string): void {
+function writeCgroup(path: string, text: string): void {
   try {
-    writeFileSync(path, '1');
+    writeFileSync(path, text);
   } catch {
     // It is gone already.
   }

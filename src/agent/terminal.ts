@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import type { ShellOpen, ShellSize } from '../model/agent-protocol.js';
+import type { TaskUser } from './task-user.js';
 
 /** A terminal with a program in it. */
 export interface Terminal {
@@ -23,6 +24,8 @@ export interface TerminalRequest extends ShellOpen {
   readonly env: Readonly<Record<string, string>>;
   /** Marks its processes, so that all of them can be found again. */
   readonly mark: string;
+  /** Whose it is. Default: this process's user. */
+  readonly user?: TaskUser;
 }
 
 /** Exit code of a program that a signal ended, as a shell counts. */

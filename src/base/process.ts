@@ -10,14 +10,21 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   /** Most bytes kept of each stream. Default 8 MiB. */
   readonly maxBytes?: number;
+  /** What the program reads. Default nothing. */
+  readonly input?: Buffer;
+}
+
+/** What a program left behind, its output as text. */
+export interface RunResult extends Omit<RunBytes, 'stdout'> {
+  readonly stdout: string;
 }
 
 /** What a program left behind. */
-export interface RunResult {
+export interface RunBytes {
   /** Exit code, or null when a signal ended it. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  readonly stdout: string;
+  readonly stdout: Buffer;
   readonly stderr: string;
 }
 
@@ -26,10 +33,21 @@ export interface RunResult {
  *
  * @throws when the program cannot be started, is aborted, writes too much or takes too long.
  */
-export function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  const { timeoutMs = 60_000, maxBytes = 8 * 1024 * 1024, ...rest } = options;
+export async function run(
+  file: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  const result = await runBytes(file, args, options);
+  return { ...result, stdout: result.stdout.toString('utf8') };
+}
+
+/** Like {@link run}, for programs whose output is not text. */
+export function runBytes(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunBytes> {
+  const { timeoutMs = 60_000, maxBytes = 8 * 1024 * 1024, input, ...rest } = options;
   return new Promise((resolve, reject) => {
-    const settings = { ...rest, timeout: timeoutMs, maxBuffer: maxBytes, killSignal: 'SIGKILL' as const };
+    const limits = { timeout: timeoutMs, maxBuffer: maxBytes, killSignal: 'SIGKILL' as const };
+    const settings = { ...rest, ...limits, encoding: 'buffer' as const };
     const child = execFile(file, [...args], settings, (err, stdout, stderr) => {
       const ended = child.exitCode !== null || child.signalCode !== null;
       const cut = err !== null && (err.killed === true || err.code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER');
@@ -37,9 +55,12 @@ export function run(file: string, args: readonly string[], options: RunOptions =
         reject(cut ? new Error(`${file} took longer than ${timeoutMs} ms or wrote too much`) : err);
         return;
       }
-      resolve({ code: child.exitCode, signal: child.signalCode, stdout, stderr });
+      const text = stderr.toString('utf8');
+      resolve({ code: child.exitCode, signal: child.signalCode, stdout, stderr: text });
     });
-    child.stdin?.end();
+    // A program that ends without reading all of it is told by its exit code.
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(input);
   });
 }
 

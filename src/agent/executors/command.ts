@@ -1,9 +1,7 @@
-import { randomUUID } from 'node:crypto';
-import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { CommandSpec, ScriptSpec } from '../../model/task.js';
 import type { Ending, ExecutorContext } from './executor.js';
 import { runArgv } from './run-argv.js';
+import { withTempFile } from './temp-file.js';
 
 /** Runs `exec`, `build`, `test` and `deploy`. */
 export function runCommand(ctx: ExecutorContext, spec: CommandSpec): Promise<Ending> {
@@ -12,12 +10,8 @@ export function runCommand(ctx: ExecutorContext, spec: CommandSpec): Promise<End
 }
 
 /** Runs `script`: JavaScript in a Node.js process of its own, from a private file. */
-export async function runScript(ctx: ExecutorContext, spec: ScriptSpec): Promise<Ending> {
-  const file = join(ctx.tempDir, `script-${randomUUID()}.cjs`);
-  await writeFile(file, spec.script, { mode: 0o600, flag: 'wx' });
-  try {
-    return await runArgv(ctx, spec, [ctx.node, file, ...spec.args]);
-  } finally {
-    await rm(file, { force: true });
-  }
+export function runScript(ctx: ExecutorContext, spec: ScriptSpec): Promise<Ending> {
+  return withTempFile(ctx, { suffix: '.cjs', content: spec.script, mode: 0o600 }, (file) =>
+    runArgv(ctx, spec, [ctx.node, file, ...spec.args]),
+  );
 }

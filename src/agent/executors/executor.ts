@@ -1,6 +1,7 @@
 import type { Logger } from '../../base/logger.js';
 import type { TaskResult, TerminalState } from '../../model/task.js';
 import type { ProcessContext } from '../task-process.js';
+import type { TaskUser } from '../task-user.js';
 
 /** What every executor works with. */
 export interface ExecutorContext {
@@ -13,6 +14,8 @@ export interface ExecutorContext {
   /** Environment of the agent without its secrets. */
   readonly baseEnv: Readonly<Record<string, string>>;
   readonly uid: number;
+  /** Runs everything; absent for the agent's own user. */
+  readonly user?: TaskUser;
   readonly allowSudo: boolean;
   /** The program that runs `script` tasks. */
   readonly node: string;

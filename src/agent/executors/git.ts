@@ -1,13 +1,16 @@
-import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { isErrno } from '../../base/errno.js';
+import { freshId } from '../../base/fresh-id.js';
 import { run } from '../../base/process.js';
 import { isBranchName } from '../../model/git-names.js';
 import type { GitCloneSpec, GitPullSpec, GitPushSpec, SpecBase, TaskResult } from '../../model/task.js';
+import { asUser } from '../task-user.js';
 import { type Ending, type ExecutorContext, TaskFailure } from './executor.js';
+import { filesOf } from './files.js';
 import { type GitRemote, parseGitRemote, repositoryName } from './git-remote.js';
 import { runArgv, taskEnv, workingDirectory } from './run-argv.js';
+import { withTempFile } from './temp-file.js';
 
 /** Answers git's questions from the environment, so that credentials are in no argv. */
 const ASKPASS = `#!/bin/sh
@@ -26,16 +29,17 @@ export async function runGitClone(ctx: ExecutorContext, spec: GitCloneSpec): Pro
   const cwd = workingDirectory(ctx, spec);
   const destination = resolve(cwd, spec.destination ?? repositoryName(remote.url));
   await checkFree(destination);
-  await failing(() => mkdir(dirname(destination), { recursive: true }));
-  const partial = join(dirname(destination), `.clone-${randomUUID()}`);
+  const files = filesOf(ctx);
+  await failing(() => files.makeDirectory(dirname(destination)));
+  const partial = join(dirname(destination), `.clone-${freshId()}`);
   try {
     const branch = spec.branch === undefined ? [] : [`--branch=${spec.branch}`];
     const ending = await git(ctx, spec, ['clone', ...branch, '--', remote.url, partial], remote);
     if (ending.state !== 'SUCCEEDED') return ending;
-    await failing(() => rename(partial, destination));
+    await failing(() => files.rename(partial, destination));
     return { ...ending, result: { repo: remote.url, ...(await treeOf(ctx, spec, destination)) } };
   } finally {
-    await rm(partial, { recursive: true, force: true });
+    await files.remove(partial);
   }
 }
 
@@ -62,13 +66,34 @@ function workingTree(ctx: ExecutorContext, spec: SpecBase, repoPath: string | un
 }
 
 /** Runs git without prompts and with safe transports only. */
-async function git(
+function git(
   ctx: ExecutorContext,
   spec: SpecBase,
   args: readonly string[],
-  login?: GitRemote,
+  login: Partial<GitRemote> = {},
 ): Promise<Ending> {
-  const ending = await runArgv(ctx, spec, ['git', ...args], await gitEnv(ctx, spec, login));
+  const { username, password } = login;
+  if (username === undefined && password === undefined) return runGit(ctx, spec, args, {});
+  return withTempFile(ctx, { suffix: '-askpass', content: ASKPASS, mode: 0o700 }, (askpass) => {
+    const env = { GIT_ASKPASS: askpass, VM_AGENT_GIT_USERNAME: username ?? '' };
+    return runGit(ctx, spec, args, { ...env, VM_AGENT_GIT_PASSWORD: password ?? '' });
+  });
+}
+
+async function runGit(
+  ctx: ExecutorContext,
+  spec: SpecBase,
+  args: readonly string[],
+  login: Readonly<Record<string, string>>,
+): Promise<Ending> {
+  const given = taskEnv(ctx, spec);
+  const env = {
+    GIT_TERMINAL_PROMPT: '0',
+    GIT_ALLOW_PROTOCOL: 'file:git:http:https:ssh',
+    GIT_SSH_COMMAND: `${given.GIT_SSH_COMMAND ?? 'ssh'} -oBatchMode=yes`,
+    ...login,
+  };
+  const ending = await runArgv(ctx, spec, ['git', ...args], env);
   const tail = ctx.process.sink.tail('STDERR');
   if (ending.state !== 'FAILED' || !NEEDS_LOGIN.test(tail)) return ending;
   return {
@@ -78,28 +103,11 @@ async function git(
   };
 }
 
-async function gitEnv(
-  ctx: ExecutorContext,
-  spec: SpecBase,
-  login?: GitRemote,
-): Promise<Record<string, string>> {
-  const given = taskEnv(ctx, spec);
-  const env: Record<string, string> = {
-    GIT_TERMINAL_PROMPT: '0',
-    GIT_ALLOW_PROTOCOL: 'file:git:http:https:ssh',
-    GIT_SSH_COMMAND: `${given.GIT_SSH_COMMAND ?? 'ssh'} -oBatchMode=yes`,
-  };
-  if (login?.username === undefined && login?.password === undefined) return env;
-  const askpass = join(ctx.tempDir, 'git-askpass');
-  await writeFile(askpass, ASKPASS, { mode: 0o700 });
-  const { username = '', password = '' } = login;
-  return { ...env, GIT_ASKPASS: askpass, VM_AGENT_GIT_USERNAME: username, VM_AGENT_GIT_PASSWORD: password };
-}
-
 async function treeOf(ctx: ExecutorContext, spec: SpecBase, destination: string): Promise<TaskResult> {
   const env = taskEnv(ctx, spec);
   const ask = async (...args: readonly string[]) => {
-    const result = await run('git', ['-C', destination, ...args], { env, timeoutMs: 10_000 });
+    const [file = '', ...line] = asUser(ctx.user, ['git', '-C', destination, ...args]);
+    const result = await run(file, line, { env, timeoutMs: 10_000 });
     return result.code === 0 ? result.stdout.trim() : '';
   };
   const branch = await ask('symbolic-ref', '--short', '--quiet', 'HEAD');

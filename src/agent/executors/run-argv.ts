@@ -4,6 +4,7 @@ import { messageOf } from '../../base/errno.js';
 import type { SpecBase } from '../../model/task.js';
 import type { StopKind } from '../stop.js';
 import { type ProcessEnd, runTaskProcess } from '../task-process.js';
+import { environmentOf } from '../task-user.js';
 import { type Ending, type ExecutorContext, TaskFailure } from './executor.js';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -15,9 +16,10 @@ export function workingDirectory(ctx: ExecutorContext, spec: SpecBase): string {
   throw new TaskFailure('CWD_NOT_FOUND', `the working directory ${path} is not there, or is not a directory`);
 }
 
-/** The environment of a task: the agent's, the task's, its secrets. */
+/** The environment of a task: that of its user or of the agent, the task's, its secrets. */
 export function taskEnv(ctx: ExecutorContext, spec: SpecBase): Record<string, string> {
-  return { PATH: DEFAULT_PATH, ...ctx.baseEnv, HOME: ctx.home, ...spec.env, ...spec.secrets };
+  const base = ctx.user === undefined ? ctx.baseEnv : environmentOf(ctx.user);
+  return { PATH: DEFAULT_PATH, ...base, HOME: ctx.home, ...spec.env, ...spec.secrets };
 }
 
 /**
@@ -35,13 +37,15 @@ export async function runArgv(
   const env = { ...taskEnv(ctx, spec), ...extraEnv };
   const line = spec.sudo ? sudoArgv(ctx, argv, Object.keys({ ...spec.env, ...spec.secrets })) : argv;
   checkProgram(line[0] ?? '', cwd, env.PATH ?? DEFAULT_PATH);
-  const end = await runTaskProcess(ctx.process, { argv: line, cwd, env }).catch(cannotStart);
+  const { user } = ctx;
+  const request = { argv: line, cwd, env, ...(user === undefined ? {} : { user }) };
+  const end = await runTaskProcess(ctx.process, request).catch(cannotStart);
   return endingOf(end, ctx.process.stop.kind);
 }
 
 /** The ending of a process; what the agent did to it comes first. */
 export function endingOf(end: ProcessEnd, stopped: StopKind | undefined): Ending {
-  const { exitCode, signal, killed } = end;
+  const { exitCode, signal, killed, outOfMemory } = end;
   const how = {
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(signal === undefined ? {} : { signal }),
@@ -50,6 +54,8 @@ export function endingOf(end: ProcessEnd, stopped: StopKind | undefined): Ending
   if (killed && stopped === 'TIMEOUT')
     return { state: 'TIMED_OUT', reason: 'TIMEOUT', message: 'it ran longer than its time limit', ...how };
   if (killed && stopped !== undefined) return { state: 'CANCELLED', reason: stopped, ...how };
+  if (outOfMemory && exitCode !== 0)
+    return { state: 'FAILED', reason: 'OOM', message: 'the kernel killed of it for want of memory', ...how };
   if (signal !== undefined)
     return { state: 'FAILED', reason: 'SIGNALLED', message: `ended by ${signal}`, ...how };
   return { state: exitCode === 0 ? 'SUCCEEDED' : 'FAILED', reason: 'EXITED', ...how };

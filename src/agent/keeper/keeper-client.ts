@@ -15,6 +15,7 @@ import {
   KEEPER_LOCK,
   KEEPER_PROTOCOL,
   type KeeperHello,
+  type KeeperWelcome,
   type KeptAttempt,
   type RunRequest,
   type ToKeeper,
@@ -214,12 +215,17 @@ export class KeeperClient {
     using _limit = clock.after(deadline - clock.monotonic(), () => link.close());
     const welcome = await link.greet({ type: 'hello', protocol: KEEPER_PROTOCOL, ...hello });
     if (welcome === undefined) return false;
-    if (welcome.protocol === KEEPER_PROTOCOL) return true;
+    if (this.canUse(welcome)) return true;
     log.error('the keeper of tasks is of another version and is killed', { protocol: welcome.protocol });
     const holder = await this.holder();
     if (holder !== undefined && holder !== process.pid) signalProcess(holder, 'SIGKILL');
     link.close();
     return false;
+  }
+
+  /** One that does not know of users would run tasks as its own. */
+  private canUse({ protocol, knowsUsers = false }: KeeperWelcome): boolean {
+    return protocol === KEEPER_PROTOCOL && (knowsUsers || this.options.hello.settings.user === undefined);
   }
 
   /** What the keeper does not know any more is lost, and what nobody waits for is ended. */
@@ -263,7 +269,7 @@ export class KeeperClient {
   private receive(link: KeeperLink, message: FromKeeper): void {
     switch (message.type) {
       case 'welcome':
-        if (message.protocol === KEEPER_PROTOCOL) this.adopt(link, message.attempts);
+        if (this.canUse(message)) this.adopt(link, message.attempts);
         break;
       case 'output':
         this.options.onOutput(message, message.end);

@@ -98,7 +98,8 @@ export class Keeper {
     const { stateDir } = this.options;
     await this.pipes.start();
     await rm(this.tempDir, { recursive: true, force: true });
-    await mkdir(this.tempDir, { recursive: true, mode: 0o700 });
+    // Tasks of another user reach their own files in it, by names that they cannot list.
+    await mkdir(this.tempDir, { recursive: true, mode: 0o711 });
     const path = join(stateDir, KEEPER_SOCKET);
     rmSync(path, { force: true });
     // Closing the server removes its path, which must mean the same place then.
@@ -156,7 +157,7 @@ export class Keeper {
       return;
     }
     if (hello.protocol !== KEEPER_PROTOCOL) {
-      peer.send({ type: 'welcome', protocol: KEEPER_PROTOCOL, version, attempts: [] });
+      peer.send({ type: 'welcome', protocol: KEEPER_PROTOCOL, version, attempts: [], knowsUsers: true });
       return;
     }
     this.agent?.close();
@@ -167,7 +168,7 @@ export class Keeper {
     runDetached(log, 'hello', async () => {
       await this.killStrangers([hello.journalId, ...hello.former]);
       const attempts = [...this.runs.values()].map((run) => run.kept);
-      agent.welcome({ type: 'welcome', protocol: KEEPER_PROTOCOL, version, attempts });
+      agent.welcome({ type: 'welcome', protocol: KEEPER_PROTOCOL, version, attempts, knowsUsers: true });
     });
   }
 

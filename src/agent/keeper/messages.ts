@@ -5,6 +5,7 @@ import type { Ending } from '../executors/executor.js';
 import type { KillScope } from '../kill-scope.js';
 import type { SpoolEnd, SpoolLimits } from '../spool-writer.js';
 import type { StopKind } from '../stop.js';
+import type { TaskUser } from '../task-user.js';
 
 /**
  * Version of these messages. `hello`, `welcome` and `quit` stay as they are for ever; a change of the others that
@@ -21,6 +22,8 @@ export interface KeeperSettings {
   readonly home: string;
   readonly baseEnv: Readonly<Record<string, string>>;
   readonly uid: number;
+  /** Whose processes tasks are. Default: the keeper's user. */
+  readonly user?: TaskUser;
   readonly allowSudo: boolean;
   readonly node: string;
   readonly scope: KillScope;
@@ -84,6 +87,8 @@ export interface KeeperWelcome {
   /** Of the program. */
   readonly version: string;
   readonly attempts: readonly KeptAttempt[];
+  /** Whether it knows {@link KeeperSettings.user}. */
+  readonly knowsUsers?: boolean;
 }
 
 /** What the keeper tells the agent. */

@@ -1,12 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { run } from '../../base/process.js';
+import { isErrno } from '../../base/errno.js';
+import { runBytes } from '../../base/process.js';
 import { HubError } from '../../model/hub-error.js';
 
 /** Programs that unpack modules, by the end of the file's name. */
 const UNPACKERS: Readonly<Record<string, string>> = { '.xz': 'xz', '.zst': 'zstd' };
-const MAX_BASE64_BYTES = 64 * 1024 * 1024;
+const MAX_MODULE_BYTES = 64 * 1024 * 1024;
 
 /** A module of a kernel, as the kernel loads it. */
 export interface KernelModule {
@@ -88,13 +89,16 @@ async function readModule(path: string, signal: AbortSignal): Promise<Buffer> {
   return await unpack(tool, path, signal);
 }
 
-/** The text of a program's output would not keep bytes, so that they come as base64. */
 async function unpack(tool: string, path: string, signal: AbortSignal): Promise<Buffer> {
-  const command = `${tool} -dc -- "$1" | base64 -w0`;
-  const args = ['-c', command, 'sh', path];
-  const { stdout, stderr } = await run('sh', args, { signal, maxBytes: MAX_BASE64_BYTES });
-  if (stdout === '') throw cannotUnpack(path, stderr.trim() || `${tool} gives nothing`);
-  return Buffer.from(stdout, 'base64');
+  try {
+    const options = { signal, maxBytes: MAX_MODULE_BYTES };
+    const { code, stdout, stderr } = await runBytes(tool, ['-dc', '--', path], options);
+    if (code === 0) return stdout;
+    throw cannotUnpack(path, stderr.trim().slice(0, 300));
+  } catch (err) {
+    if (isErrno(err, 'ENOENT')) throw cannotUnpack(path, `${tool} is missing`);
+    throw err;
+  }
 }
 
 function cannotUnpack(path: string, why: string): HubError {

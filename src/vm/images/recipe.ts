@@ -11,6 +11,7 @@ const USUAL_PACKAGES = [
   'udev',
   'dbus',
   'kmod',
+  'e2fsprogs',
   'iproute2',
   'procps',
   'sudo',

@@ -1,0 +1,82 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isErrno } from '../../base/errno.js';
+import { run } from '../../base/process.js';
+import type { GuestBoot } from '../../model/guest-boot.js';
+import { devicePath } from './boot-source.js';
+
+/** A clock that is this near is left alone: a step backwards confuses builds. */
+const CLOCK_TOLERANCE_MS = 100;
+const LIMIT_MS = 10_000;
+const GROW_LIMIT_MS = 120_000;
+const ROOT_DISK = 'vma-root';
+const NAME_SERVER = 'nameserver 10.0.2.3\noptions timeout:3 attempts:3\n';
+const NO_NAME_SERVER = '# The network of this machine is isolated: there is no name server.\n';
+
+/**
+ * Mixes the seed (standard input) into the kernel's pool, and makes the kernel take new keys from the pool at once
+ * (RNDRESEEDCRNG) instead of within a minute. Perl is in every Debian and Ubuntu; Node.js has no ioctl.
+ */
+const RESEED = `local $/; my $seed = <STDIN>;
+open(my $random, '+<', '/dev/urandom') or die "open: $!";
+syswrite($random, $seed) == length($seed) or die "write: $!";
+defined(ioctl($random, 0x5207, 0)) or die "ioctl: $!";`;
+
+/** Makes the kernel's random numbers differ from those of every other life of this machine. */
+export async function reseed(seed: Buffer): Promise<void> {
+  await tool('perl', ['-e', RESEED], seed);
+}
+
+/** Sets the clock, unless it is right. */
+export async function setClock(timeMs: number, now: number): Promise<void> {
+  if (Math.abs(timeMs - now) < CLOCK_TOLERANCE_MS) return;
+  await tool('date', ['--utc', '--set', `@${(timeMs / 1000).toFixed(3)}`]);
+}
+
+/** Makes the root file system as large as its disk. */
+export async function growRoot(): Promise<void> {
+  await tool('resize2fs', [devicePath(ROOT_DISK)], undefined, GROW_LIMIT_MS);
+}
+
+/**
+ * Gives the machine its name, and its name server as its network allows.
+ *
+ * @param root Directory of the machine's files. Default `/`.
+ */
+export async function nameMachine({ hostname, network }: GuestBoot, root = '/'): Promise<void> {
+  await writeFile(join(root, 'proc/sys/kernel/hostname'), hostname);
+  await change(join(root, 'etc/hostname'), () => `${hostname}\n`);
+  await change(join(root, 'etc/hosts'), (hosts) => withHost(hosts, hostname));
+  await change(join(root, 'etc/resolv.conf'), (text) => {
+    if (network === 'isolated') return text.includes('nameserver 10.0.2.3') ? NO_NAME_SERVER : text;
+    return /^nameserver/m.test(text) ? text : NAME_SERVER;
+  });
+}
+
+/** The name is known without a name server: sudo and others ask for it. */
+function withHost(hosts: string, hostname: string): string {
+  const others = hosts.split('\n').filter((line) => !/^127\.0\.1\.1\s/.test(line));
+  const text = others.join('\n').trimEnd();
+  return `${text}${text === '' ? '' : '\n'}127.0.1.1 ${hostname}\n`;
+}
+
+async function change(path: string, to: (text: string) => string): Promise<void> {
+  const before = await readFile(path, 'utf8').catch(() => '');
+  const after = to(before);
+  if (after !== before) await writeFile(path, after);
+}
+
+async function tool(
+  name: string,
+  args: readonly string[],
+  input?: Buffer,
+  timeoutMs = LIMIT_MS,
+): Promise<void> {
+  const given = input === undefined ? {} : { input };
+  const { code, stderr } = await run(name, args, { ...given, timeoutMs, env: TOOL_ENV }).catch((err) => {
+    throw isErrno(err, 'ENOENT') ? new Error(`${name} is not installed`, { cause: err }) : err;
+  });
+  if (code !== 0) throw new Error(`${name} ended with ${code}: ${stderr.trim().slice(0, 300)}`);
+}
+
+const TOOL_ENV = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
