@@ -1,7 +1,7 @@
 import { Command, Option } from 'clipanion';
 import type { VmAgentClient } from '../../src/client/index.js';
 import { BaseCommand } from '../base-command.js';
-import { parseCount, parseDuration } from '../format/duration.js';
+import { MAX_LIFE_MS, parseCount, parseDuration, spanOf } from '../format/duration.js';
 import { jsonLine } from '../format/json.js';
 import { StageDisplay, stageFromEvent } from '../format/stages.js';
 
@@ -14,6 +14,10 @@ export class CreateCommand extends BaseCommand {
     examples: [
       ['', '$0 create dev'],
       ['', '$0 create builder-1 --type builder --cpu 4 --memory 8G --disk 40G --capabilities "build,docker"'],
+      [
+        '',
+        '$0 create try --profile researcher --network isolated --ttl 2h --idle-stop 30m --on-expire destroy',
+      ],
     ],
   });
 
@@ -26,6 +30,17 @@ export class CreateCommand extends BaseCommand {
     description: '<name> kind of machine (default: the best that works)',
   });
   image = Option.String('--image', { description: '<name> image to make it from' });
+  network = Option.String('--network', {
+    description: "<kind> internet or isolated (default: the provider's)",
+  });
+  profile = Option.String('--profile', { description: '<name> what to furnish it with: vm-agent profiles' });
+  ttl = Option.String('--ttl', { description: '<time> how long it lives, such as 2h (default for ever)' });
+  idleStop = Option.String('--idle-stop', {
+    description: '<time> stop it after so long without tasks and shells',
+  });
+  onExpire = Option.String('--on-expire', {
+    description: '<what> at the end of its ttl: stop, destroy or snapshot (default stop)',
+  });
   concurrency = Option.String('--concurrency', { description: '<n> tasks that run at once (default 1)' });
   allowHostSudo = Option.Boolean('--allow-host-sudo', false, {
     description: 'let tasks use sudo where the machine is this host',
@@ -66,9 +81,14 @@ export class CreateCommand extends BaseCommand {
       capabilities: capabilities.filter((item) => item !== ''),
       provider: this.provider ?? '',
       image: this.image ?? '',
+      network: this.network ?? '',
+      profile: this.profile ?? '',
+      onExpire: this.onExpire ?? '',
+      ...life('ttl', '--ttl', this.ttl),
+      ...life('idleStop', '--idle-stop', this.idleStop),
       concurrency: this.concurrency === undefined ? 0 : parseCount('--concurrency', this.concurrency, 64),
       allowHostSudo: this.allowHostSudo,
-      ...(this.timeout === undefined ? {} : { timeout: duration(parseDuration('--timeout', this.timeout)) }),
+      ...(this.timeout === undefined ? {} : { timeout: spanOf(parseDuration('--timeout', this.timeout)) }),
     };
   }
 
@@ -84,6 +104,6 @@ export class CreateCommand extends BaseCommand {
   }
 }
 
-function duration(ms: number) {
-  return { seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1e6 };
+function life(field: 'ttl' | 'idleStop', option: string, text: string | undefined) {
+  return text === undefined ? {} : { [field]: spanOf(parseDuration(option, text, MAX_LIFE_MS)) };
 }

@@ -4,8 +4,10 @@ import type { LogRecord, VmAgentClient } from '../../src/client/index.js';
 import { HubError } from '../../src/model/hub-error.js';
 import { BaseCommand } from '../base-command.js';
 import { parseCount } from '../format/duration.js';
+import { safe } from '../format/errors.js';
 import { jsonLine } from '../format/json.js';
 import { logLine } from '../format/logs.js';
+import { UsageError } from '../usage-error.js';
 import { write } from '../write.js';
 
 /** How long the hub may be away while logs are followed. */
@@ -18,10 +20,11 @@ export class LogsCommand extends BaseCommand {
   static override paths = [['logs']];
   static synopsis = 'logs <name> [options]';
   static override usage = Command.Usage({
-    description: 'Show what the tasks of an agent wrote, each stream to its own.',
+    description: 'Show what the tasks of an agent wrote, each stream to its own, or its console.',
     examples: [
       ['', '$0 logs dev --lines 5'],
       ['', '$0 logs dev --follow --timestamps'],
+      ['', '$0 logs dev --console'],
     ],
   });
 
@@ -32,12 +35,16 @@ export class LogsCommand extends BaseCommand {
   task = Option.String('--task', {
     description: '<id> only the output of this task, all of it without --lines',
   });
+  console = Option.Boolean('--console', false, {
+    description: 'the console of its machine: what it shows at its boot, and what went wrong',
+  });
   timestamps = Option.Boolean('--timestamps', false, { description: 'show when each line was read' });
   name = Option.String();
 
   async execute(): Promise<number> {
     const client = await this.connect();
     const lines = this.lines === undefined ? undefined : parseCount('--lines', this.lines, MAX_LINES);
+    if (this.console) return this.showConsole(client, lines);
     const scope = this.task === undefined ? { agent: this.name } : { task: this.task };
     const count = lines ?? (this.task === undefined ? DEFAULT_LINES : undefined);
     let request: Parameters<VmAgentClient['logs']>[0] = {
@@ -58,6 +65,17 @@ export class LogsCommand extends BaseCommand {
         exitCode = this.exitCodeOf(err);
       }
     }
+  }
+
+  private async showConsole(client: VmAgentClient, lines: number | undefined): Promise<number> {
+    if (this.follow || this.task !== undefined || this.timestamps) {
+      throw new UsageError('--console: goes with --lines only');
+    }
+    const text = lines === 0 ? '' : await client.vm.console(this.name, lines ?? 0);
+    if (this.json) await this.print(jsonLine({ text }));
+    else if (text === '') this.note(`the console of ${this.name} is empty`);
+    else await this.print(text.endsWith('\n') ? safe(text) : `${safe(text)}\n`);
+    return 0;
   }
 
   private async show(record: LogRecord): Promise<void> {

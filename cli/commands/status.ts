@@ -36,7 +36,7 @@ export class StatusCommand extends BaseCommand {
     const answer = await client.agents.get(this.name);
     if (this.json) return jsonLine(answer);
     const snapshots = answer.vm ? await client.vm.snapshots(this.name).catch(noneIfRefused) : [];
-    return agentStatus(answer, snapshots);
+    return agentStatus(answer, snapshots, Date.now());
   }
 }
 

@@ -59,8 +59,20 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry(
     'Agents',
+    'resize',
+    'give a machine other resources',
+    async () => (await import('./resize.js')).ResizeCommand,
+  ),
+  entry(
+    'Agents',
+    'keep-alive',
+    'hold off the end of a machine',
+    async () => (await import('./keep-alive.js')).KeepAliveCommand,
+  ),
+  entry(
+    'Agents',
     'snapshot',
-    'save the state of a machine',
+    'save the state of a machine, or delete one',
     async () => (await import('./snapshot.js')).SnapshotCommand,
   ),
   entry(
@@ -93,6 +105,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     'providers',
     'list kinds of machines',
     async () => (await import('./providers.js')).ProvidersCommand,
+  ),
+  entry(
+    'System',
+    'profiles',
+    'list what machines can be furnished with',
+    async () => (await import('./profiles.js')).ProfilesCommand,
+  ),
+  entry(
+    'System',
+    'doctor',
+    'say what is missing on this host',
+    async () => (await import('./doctor.js')).DoctorCommand,
   ),
   entry(
     'System',

@@ -1,6 +1,8 @@
 import type { AgentInfo, GetAgentStatusResponse, Snapshot, Vm } from '../../src/client/index.js';
+import { bytes } from './bytes.js';
 import { formatSpan } from './duration.js';
 import { safe } from './errors.js';
+import { accelerationWord, lifeFacts, networkWord, usageWords } from './machines.js';
 import { table } from './table.js';
 
 const HEAD = ['Name', 'Status', 'Type', 'CPU', 'Memory', 'Tasks', 'Uptime'];
@@ -22,17 +24,21 @@ export function agentList(agents: readonly AgentInfo[]): string {
 }
 
 /** The block of `vm-agent status`. */
-export function agentStatus(answer: GetAgentStatusResponse, snapshots: readonly Snapshot[]): string {
+export function agentStatus(
+  answer: GetAgentStatusResponse,
+  snapshots: readonly Snapshot[],
+  nowMs: number,
+): string {
   const { agent, vm } = answer;
   if (!agent) return '';
   const sections = [
     `╔═══ Agent Status: ${agent.id} ═══╗`,
     lines(identity(agent, vm)),
     `Resources\n${lines(resources(agent, vm))}`,
-    ...(vm ? [`Machine\n${lines(machine(vm))}`] : []),
+    ...(vm ? [`Machine\n${lines(machine(vm, nowMs))}`] : []),
     `Statistics\n${lines(statistics(agent))}`,
     `Active Tasks\n${activeTasks(agent)}`,
-    ...(vm ? [`Snapshots\n${snapshotList(snapshots)}`] : []),
+    ...(vm ? [`Snapshots\n${snapshotList(snapshots, nowMs)}`] : []),
     `Capabilities\n  ${safe(agent.capabilities.join(', ')) || 'none'}`,
   ];
   return `${sections.join('\n\n')}\n`;
@@ -81,13 +87,18 @@ function usage(
   return asked ? `${asked} (${used})` : used;
 }
 
-function machine(vm: Vm): Facts {
+function machine(vm: Vm, nowMs: number): Facts {
   const { isolation } = vm;
   const boundary = isolation?.securityBoundary ? 'a security boundary' : 'not a security boundary';
   return [
     ['Provider', vm.provider],
+    ['Acceleration', vm.acceleration ? accelerationWord(vm.acceleration) : ''],
     ['VM state', vm.state],
     ['Image', vm.image],
+    ['Profile', vm.profile],
+    ['Network', networkWord(vm.network)],
+    ['Uses', usageWords(vm.usage)],
+    ...lifeFacts(vm.life, nowMs),
     ['Isolation', isolation ? `${isolation.kind}, ${boundary}` : ''],
     ['Private paths', isolation?.privatePaths.join(', ') ?? ''],
     ['Not enforced', isolation?.notEnforced.join(', ') ?? ''],
@@ -112,10 +123,13 @@ function activeTasks({ currentTasks }: AgentInfo): string {
   return currentTasks.map(({ id, type, summary }) => `  ${safe(`${id} ${type} ${summary}`)}`).join('\n');
 }
 
-function snapshotList(snapshots: readonly Snapshot[]): string {
+function snapshotList(snapshots: readonly Snapshot[], nowMs: number): string {
   if (snapshots.length === 0) return '  none';
   return snapshots
-    .map(({ name, createTime }) => `  ${name}${createTime ? ` (${time(createTime.seconds * 1000)})` : ''}`)
+    .map(({ name, createTime, live, sizeBytes }) => {
+      const age = createTime ? `, ${formatSpan(Math.max(0, nowMs / 1000 - createTime.seconds))} old` : '';
+      return `  ${name} (${live ? 'live' : 'disk'}${age}, ${bytes(sizeBytes)})`;
+    })
     .join('\n');
 }
 

@@ -1,5 +1,8 @@
 import { UsageError } from '../usage-error.js';
 
+/** Longest life of a machine that the hub takes. */
+export const MAX_LIFE_MS = 365 * 86_400_000;
+
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /**
@@ -7,10 +10,10 @@ const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as con
  *
  * @throws UsageError naming `option`.
  */
-export function parseDuration(option: string, text: string): number {
+export function parseDuration(option: string, text: string, maxMs = 2 ** 31 - 1): number {
   const [, number, unit = 'ms'] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
   const ms = Math.round(Number(number) * UNITS[unit as keyof typeof UNITS]);
-  if (number === undefined || ms > 2 ** 31 - 1) {
+  if (number === undefined || ms > maxMs) {
     throw new UsageError(`${option}: must be a time such as 30s, 5m or 2h, or milliseconds, not '${text}'`);
   }
   return ms;
@@ -25,6 +28,11 @@ export function parseCount(option: string, text: string, max: number): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value <= max) return value;
   throw new UsageError(`${option}: must be a whole number from 0 to ${max}, not '${text}'`);
+}
+
+/** Milliseconds as the contract writes spans. */
+export function spanOf(ms: number): { seconds: number; nanos: number } {
+  return { seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1e6 };
 }
 
 /** Seconds as `1d 2h`, `1h 5m`, `5m` or `42s`. */

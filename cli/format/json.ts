@@ -23,9 +23,11 @@ function isTime(value: object): value is Time {
   return Object.keys(value).sort().join() === 'nanos,seconds';
 }
 
-/** Spans look like times; the contract names the one that there is. */
+/** Spans look like times; these are all that the contract has. */
+const SPANS = ['ttl', 'idleStop'];
+
 function isSpan(key: string, value: unknown): value is Time {
-  return key === 'ttl' && typeof value === 'object' && value !== null && isTime(value);
+  return SPANS.includes(key) && typeof value === 'object' && value !== null && isTime(value);
 }
 
 function span({ seconds, nanos }: Time): string {

@@ -1,29 +1,50 @@
-import type { Event, Provider, Snapshot, Task } from '../../src/client/index.js';
+import type { Event, Profile, Provider, Snapshot, Task } from '../../src/client/index.js';
+import { bytes } from './bytes.js';
+import { formatSpan } from './duration.js';
 import { safe } from './errors.js';
+import { accelerationWord } from './machines.js';
 import { table } from './table.js';
 
 /** The table of `vm-agent snapshots`. */
-export function snapshotTable(snapshots: readonly Snapshot[]): string {
+export function snapshotTable(snapshots: readonly Snapshot[], nowMs: number): string {
   const rows = snapshots.map(({ name, createTime, sizeBytes, live, description }) => [
     name,
+    live ? 'live' : 'disk',
+    createTime ? formatSpan(Math.max(0, nowMs / 1000 - createTime.seconds)) : '',
+    bytes(sizeBytes),
     time(createTime),
-    `${(sizeBytes / 2 ** 20).toFixed(1)} MiB`,
-    live ? 'memory and disk' : 'disk',
     description,
   ]);
-  return table(['Name', 'Created', 'Size', 'Holds', 'Description'], rows);
+  return table(['Name', 'Kind', 'Age', 'Size', 'Created', 'Description'], rows);
 }
 
 /** The table of `vm-agent providers`. */
 export function providerTable(providers: readonly Provider[]): string {
-  const rows = providers.map(({ name, available, isDefault, isolation, capabilities, reason }) => [
-    isDefault ? `${name} (default)` : name,
-    available ? 'yes' : 'no',
-    isolation?.kind ?? '',
-    capabilities.join(','),
-    reason,
+  const rows = providers.map((provider) => [
+    provider.isDefault ? `${provider.name} (default)` : provider.name,
+    provider.available ? 'yes' : 'no',
+    provider.isolation?.kind ?? '',
+    provider.acceleration ? accelerationWord(provider.acceleration) : '-',
+    provider.networks.join(','),
+    provider.capabilities.join(','),
+    provider.reason,
   ]);
-  return table(['Name', 'Available', 'Isolation', 'Capabilities', 'Reason'], rows);
+  const head = ['Name', 'Available', 'Isolation', 'Acceleration', 'Networks', 'Capabilities', 'Reason'];
+  return table(head, rows);
+}
+
+/** The table of `vm-agent profiles`. */
+export function profileTable(profiles: readonly Profile[]): string {
+  const rows = profiles.map(({ name, builtIn, resources, packages, description, problem }) => [
+    name,
+    builtIn ? 'built in' : 'own',
+    resources?.cpu ? String(resources.cpu) : '',
+    resources?.memory ?? '',
+    resources?.disk ?? '',
+    String(packages.length),
+    problem ? `cannot be used: ${problem}` : description,
+  ]);
+  return table(['Name', 'From', 'CPU', 'Memory', 'Disk', 'Packages', 'Description'], rows);
 }
 
 /** The table of `vm-agent tasks`. */

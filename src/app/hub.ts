@@ -135,6 +135,7 @@ function createCore({ config, levels, log }: HubSetup, ctx: HubContext, store: S
   const profiles = createProfiles(config.home);
   const vm = new VmManager({
     providers: createProviders(config, log),
+    provider: config.provider,
     records: store.vms,
     events,
     door: () => door,

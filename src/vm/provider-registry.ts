@@ -17,6 +17,8 @@ export class ProviderRegistry {
   constructor(
     providers: readonly VmProvider[],
     private readonly clock: Clock,
+    /** Taken when none is named; empty for the best that works. */
+    private readonly preferred = '',
   ) {
     this.providers = [...providers].sort((a, b) => rank(a) - rank(b));
   }
@@ -31,12 +33,13 @@ export class ProviderRegistry {
   }
 
   /**
-   * The named one, or the preferred one that works.
+   * The named one, or the one that is set to be the default, or the best that works.
    *
    * @throws HubError PROVIDER_NOT_FOUND, PROVIDER_UNAVAILABLE with what the self-tests say.
    */
   async choose(name: string | undefined, signal: AbortSignal): Promise<VmProvider> {
-    const candidates = name ? [this.get(name)] : this.providers;
+    const asked = name || this.preferred;
+    const candidates = asked ? [this.get(asked)] : this.providers;
     const reasons: string[] = [];
     for (const provider of candidates) {
       const test = await this.test(provider, signal);
@@ -50,7 +53,8 @@ export class ProviderRegistry {
   /** All of them, with what their self-tests say. */
   async describe(signal: AbortSignal): Promise<readonly ProviderInfo[]> {
     const tests = await Promise.all(this.providers.map((provider) => this.test(provider, signal)));
-    const first = tests.findIndex((test) => test.works);
+    const set = this.providers.findIndex((provider) => provider.name === this.preferred);
+    const first = set === -1 ? tests.findIndex((test) => test.works) : set;
     return Promise.all(
       this.providers.map(async (provider, i) => ({
         name: provider.name,

@@ -31,6 +31,8 @@ import type { VmRecords } from './vm-records.js';
 /** Options of {@link VmManager}. */
 export interface VmManagerOptions {
   readonly providers: readonly VmProvider[];
+  /** Name of the one to take when none is named. Default: the best that works. */
+  readonly provider?: string;
   readonly records: VmRecords;
   readonly events: MachineEvents;
   /** Address of the agent door as seen from the host, asked at each start: `unix:/path` or `host:port`. */
@@ -62,7 +64,7 @@ export class VmManager implements VmApi, ExpiringMachines, AsyncDisposable {
     const { records, events, clock, providers, door, log } = options;
     this.ctx = {
       book: new MachineBook(records, events),
-      registry: new ProviderRegistry(providers, clock),
+      registry: new ProviderRegistry(providers, clock, options.provider),
       events,
       door,
       clock,
