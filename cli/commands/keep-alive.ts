@@ -23,7 +23,7 @@ export class KeepAliveCommand extends BaseCommand {
     const client = await this.connect();
     const vm = await client.vm.keepAlive({ agent: this.name, ...span });
     if (this.json) await this.print(jsonLine(vm));
-    for (const [name, value] of this.json ? [] : lifeFacts(vm.life, Date.now())) {
+    for (const [name, value] of this.json ? [] : lifeFacts(vm, Date.now())) {
       if (value !== '') this.note(`${name}: ${value}`);
     }
     return 0;

@@ -98,7 +98,7 @@ function machine(vm: Vm, nowMs: number): Facts {
     ['Profile', vm.profile],
     ['Network', networkWord(vm.network)],
     ['Uses', usageWords(vm.usage)],
-    ...lifeFacts(vm.life, nowMs),
+    ...lifeFacts(vm, nowMs),
     ['Isolation', isolation ? `${isolation.kind}, ${boundary}` : ''],
     ['Private paths', isolation?.privatePaths.join(', ') ?? ''],
     ['Not enforced', isolation?.notEnforced.join(', ') ?? ''],

@@ -32,11 +32,11 @@ export function usageWords(usage: Vm['usage']): string {
 }
 
 /** When a machine is ended by itself, as rows of `vm-agent status`. */
-export function lifeFacts(life: Vm['life'], nowMs: number): readonly (readonly [string, string])[] {
+export function lifeFacts({ life, state }: Vm, nowMs: number): readonly (readonly [string, string])[] {
   if (life === undefined) return [];
   const { ttl, idleStop, expireTime, idleStopTime, keepUntilTime } = life;
   return [
-    ['Expires', ttl ? `${when(expireTime, nowMs)}, ${ENDS[life.onExpire] ?? life.onExpire}` : ''],
+    ['Expires', ttl ? expiry({ expireTime, onExpire: life.onExpire, state }, nowMs) : ''],
     ['Idle stop', idleStop ? `after ${formatSpan(idleStop.seconds)}${idleEnd(idleStopTime, nowMs)}` : ''],
     ['Kept until', keepUntilTime ? when(keepUntilTime, nowMs) : ''],
     ['Problem', life.problem],
@@ -48,6 +48,15 @@ const ENDS: Readonly<Record<string, string>> = {
   destroy: 'then it is destroyed',
   snapshot: 'then a snapshot is taken and it is stopped',
 };
+
+function expiry(
+  { expireTime, onExpire, state }: { expireTime: Time; onExpire: string; state: string },
+  nowMs: number,
+): string {
+  const over = expireTime !== undefined && expireTime.seconds * 1000 <= nowMs;
+  if (over && state === 'STOPPED' && onExpire !== 'destroy') return 'its ttl is over; a start begins it anew';
+  return `${when(expireTime, nowMs)}, ${ENDS[onExpire] ?? onExpire}`;
+}
 
 type Time = NonNullable<Vm['createTime']> | undefined;
 

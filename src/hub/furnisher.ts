@@ -102,7 +102,7 @@ export class Furnisher {
       const result = await work(tell);
       await machines.stage(agent, { name, detail: result, durationMs: took() });
     } catch (err) {
-      const error = err instanceof HubError ? firstLine(err.message) : String(err);
+      const error = err instanceof HubError ? (err.metadata.problem ?? err.message) : String(err);
       await machines.stage(agent, { name, detail, durationMs: took(), error }).catch(() => {});
       throw err;
     }
@@ -127,13 +127,10 @@ function failure(profile: Profile, step: ProfileStep, task: Task): HubError {
     .filter((text) => text !== '')
     .join('\n');
   const output = tail === '' ? 'it wrote nothing' : `its last output:\n${tail}`;
-  const message = `profile ${profile.name}, ${step.stage}, ${step.label}: ${why}; ${output}`;
-  const metadata = { profile: profile.name, step: step.label, task: task.id };
+  const problem = `${step.label}: ${why}`;
+  const message = `profile ${profile.name}, ${step.stage}, ${problem}; ${output}`;
+  const metadata = { profile: profile.name, step: step.label, task: task.id, problem };
   return new HubError('PROFILE_FAILED', message, { metadata });
-}
-
-function firstLine(text: string): string {
-  return text.split('\n', 1)[0] ?? '';
 }
 
 /** The hub goes away: the task goes on, and the next hub waits for it. */
