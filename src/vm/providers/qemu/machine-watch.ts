@@ -1,0 +1,106 @@
+import { statfs } from 'node:fs/promises';
+import type { Clock } from '../../../base/clock.js';
+import { runDetached } from '../../../base/detached.js';
+import type { Logger } from '../../../base/logger.js';
+import type { MachinePaths, MachineRecord } from './machine-record.js';
+import type { MachineRunner } from './machine-runner.js';
+
+/** Options of {@link MachineWatch}. */
+export interface WatchOptions {
+  readonly runner: MachineRunner;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Milliseconds between two looks at a machine. Default 3000. */
+  readonly everyMs?: number;
+  /** Free bytes from which a machine may go on. Default 64 MiB. */
+  readonly roomBytes?: number;
+}
+
+const LOOK_MS = 3_000;
+const ROOM_BYTES = 64 * 1024 ** 2;
+
+/**
+ * Looks after running machines: one that stands still because the host's disk is full goes on, without loss, when
+ * there is room. Ends with the hub; the next one looks after what it adopts.
+ */
+export class MachineWatch {
+  private readonly watched = new Map<
+    string,
+    { readonly paths: MachinePaths; readonly record: MachineRecord }
+  >();
+  private readonly stopped = new AbortController();
+  private readonly paused = new Set<string>();
+  private running = false;
+
+  constructor(private readonly options: WatchOptions) {}
+
+  /** Begins to look after a machine that runs. Once it does not, nobody does any more. */
+  add(paths: MachinePaths, record: MachineRecord): void {
+    if (this.stopped.signal.aborted) return;
+    this.watched.set(paths.name, { paths, record });
+    if (this.running) return;
+    this.running = true;
+    runDetached(this.options.log, 'looking after machines', () => this.run());
+  }
+
+  close(): void {
+    this.stopped.abort();
+  }
+
+  private async run(): Promise<void> {
+    const { clock, everyMs = LOOK_MS } = this.options;
+    const { signal } = this.stopped;
+    while (this.watched.size > 0 && !signal.aborted) {
+      await pause(clock, everyMs, signal);
+      for (const [name, machine] of this.watched) {
+        if (!signal.aborted) await this.look(name, machine, signal);
+      }
+    }
+    this.running = false;
+  }
+
+  private async look(
+    name: string,
+    { paths, record }: { readonly paths: MachinePaths; readonly record: MachineRecord },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { runner, log } = this.options;
+    if ((await runner.find(record)) === undefined) {
+      this.watched.delete(name);
+      this.paused.delete(name);
+      return;
+    }
+    try {
+      const { status } = await runner.monitor(record).status(signal);
+      if (status !== 'io-error') return void this.paused.delete(name);
+      if (!this.paused.has(name))
+        log.warn('a machine stands still: its disk cannot be written', { vmId: name });
+      this.paused.add(name);
+      if (!(await this.hasRoom(paths))) return;
+      await runner.monitor(record).resume(signal);
+      log.info('a machine goes on: its disk has room again', { vmId: name });
+    } catch (error) {
+      if (!signal.aborted) log.debug('a machine could not be looked at', { vmId: name, error });
+    }
+  }
+
+  private async hasRoom(paths: MachinePaths): Promise<boolean> {
+    const { bavail, bsize } = await statfs(paths.vm);
+    return bavail * bsize >= (this.options.roomBytes ?? ROOM_BYTES);
+  }
+}
+
+/** Waits without keeping the process alive. */
+function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.after(ms, resolve);
+    signal.addEventListener(
+      'abort',
+      () => {
+        timer[Symbol.dispose]();
+        resolve();
+      },
+      { once: true },
+    );
+  });
+}
