@@ -1,5 +1,7 @@
 import { statfs } from 'node:fs/promises';
+import { onAbort } from '../../../base/abort.js';
 import type { Clock } from '../../../base/clock.js';
+import { deferred } from '../../../base/deferred.js';
 import { runDetached } from '../../../base/detached.js';
 import type { Logger } from '../../../base/logger.js';
 import type { MachinePaths, MachineRecord } from './machine-record.js';
@@ -91,16 +93,9 @@ export class MachineWatch {
 }
 
 /** Waits without keeping the process alive. */
-function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = clock.after(ms, resolve);
-    signal.addEventListener(
-      'abort',
-      () => {
-        timer[Symbol.dispose]();
-        resolve();
-      },
-      { once: true },
-    );
-  });
+async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  const over = deferred();
+  using _timer = clock.after(ms, () => over.resolve());
+  using _abort = onAbort(signal, () => over.resolve());
+  await over.promise;
 }
