@@ -9,6 +9,7 @@ import {
 import { AgentInfo } from '../../gen/vmagent/v1/agent.js';
 import {
   CancelTaskResponse,
+  type CreateAgentRequest,
   type CreateTaskRequest,
   CreateTaskResponse,
   GetHealthResponse,
@@ -21,7 +22,13 @@ import {
 import { type Event, LogRecord } from '../../gen/vmagent/v1/log.js';
 import { Task, type Task_State, type TaskOutcome } from '../../gen/vmagent/v1/task.js';
 import { Snapshot, Vm } from '../../gen/vmagent/v1/vm.js';
-import { VmManagerService } from '../../gen/vmagent/v1/vm_manager_service.js';
+import {
+  type DeleteSnapshotRequest,
+  type GetConsoleRequest,
+  type KeepVmAliveRequest,
+  type ResizeVmRequest,
+  VmManagerService,
+} from '../../gen/vmagent/v1/vm_manager_service.js';
 import { Wakeups } from '../../src/base/wakeups.js';
 import { HubError } from '../../src/model/hub-error.js';
 import { statusMetadata } from '../../src/wire/status.js';
@@ -152,16 +159,20 @@ export class FakeOperatorHub {
         nextPageToken: '',
       })),
       listAgents: unary(() => ({ agents: this.agents, nextPageToken: '' }), this.tokens),
-      createAgent: unary(({ name }: { name: string }) => ({
-        agent: AgentInfo.fromPartial({ id: name, status: 'online', state: 'ONLINE' }),
-        vm: Vm.fromPartial({ name, stages: this.stages }),
-      })),
+      createAgent: unary((request: CreateAgentRequest) => {
+        this.requests.push(request);
+        const { name } = request;
+        return {
+          agent: AgentInfo.fromPartial({ id: name, status: 'online', state: 'ONLINE' }),
+          vm: Vm.fromPartial({ name, stages: this.stages }),
+        };
+      }),
       registerAgent: unary(() => ({ agent: undefined, token: '', door: '' })),
       getAgentStatus: unary(({ agent }: { agent: string }) => {
         const found = this.agents.find(({ id }) => id === agent);
         if (!found)
           throw new HubError('AGENT_NOT_FOUND', `there is no agent ${agent}`, { metadata: { agent } });
-        return { agent: found, vm: Vm.fromPartial({ name: agent, provider: 'local' }) };
+        return { agent: found, vm: Vm.fromPartial({ name: agent, provider: 'local', ...this.vm }) };
       }),
       deleteAgent: unary(({ agent }: { agent: string }) => {
         this.removed.push(agent);
@@ -183,6 +194,12 @@ export class FakeOperatorHub {
   /** Stages that CreateAgent answers. */
   stages: Vm['stages'] = [];
   readonly snapshots: Snapshot[] = [];
+  /** Further facts of every machine. */
+  vm: Parameters<typeof Vm.fromPartial>[0] = {};
+  /** What was asked of machines. */
+  readonly requests: unknown[] = [];
+  /** What the console of every machine shows. */
+  console = '';
 
   private vmHandlers() {
     const refuse = unary((): never => {
@@ -198,16 +215,36 @@ export class FakeOperatorHub {
       startVm: vm,
       stopVm: vm,
       restartVm: vm,
-      resizeVm: vm,
-      keepVmAlive: vm,
-      getConsole: unary(() => ({ text: '' })),
+      resizeVm: unary((request: ResizeVmRequest) => {
+        this.requests.push(request);
+        const { agent: name, cpu, memory, disk } = request;
+        return { vm: Vm.fromPartial({ name, resources: { cpu, memory, disk } }), restartNeeded: true };
+      }),
+      keepVmAlive: unary((request: KeepVmAliveRequest) => {
+        this.requests.push(request);
+        const at = { seconds: Math.floor(Date.now() / 1000) + 7_200, nanos: 0 };
+        const life = {
+          ttl: { seconds: 60, nanos: 0 },
+          onExpire: 'destroy',
+          expireTime: at,
+          keepUntilTime: at,
+        };
+        return { vm: Vm.fromPartial({ name: request.agent, state: 'RUNNING', life }) };
+      }),
+      getConsole: unary((request: GetConsoleRequest) => {
+        this.requests.push(request);
+        return { text: this.console };
+      }),
       listSnapshots: unary(() => ({ snapshots: this.snapshots })),
       createSnapshot: unary(({ name }: { name: string }) => {
         const snapshot = Snapshot.fromPartial({ name });
         this.snapshots.push(snapshot);
         return { snapshot };
       }),
-      deleteSnapshot: refuse,
+      deleteSnapshot: unary((request: DeleteSnapshotRequest) => {
+        this.requests.push(request);
+        return {};
+      }),
       restoreSnapshot: vm,
       listProviders: unary(() => ({ providers: [] })),
       listImages: refuse,

@@ -5,6 +5,7 @@ import { expect } from 'chai';
 import { Interrupted } from '../../../cli/context.js';
 import { AgentInfo } from '../../../gen/vmagent/v1/agent.js';
 import { Event } from '../../../gen/vmagent/v1/log.js';
+import { Snapshot } from '../../../gen/vmagent/v1/vm.js';
 import { type CliRun, cli } from '../../support/cli.js';
 import { FakeOperatorHub } from '../../support/fake-operator-hub.js';
 
@@ -112,6 +113,14 @@ describe('vm-agent', () => {
       [['create', 'dev', '--cpu', 'abc'], /--cpu: must be a whole number/],
       [['destroy', 'dev'], /--force/],
       [['tasks', '--state', 'odd'], /--state: must be one of QUEUED/],
+      [['create', 'dev', '--ttl', 'soon'], /--ttl: must be a time/],
+      [['create', 'dev', '--idle-stop=-5m'], /--idle-stop: must be a time/],
+      [['create', 'dev', '--ttl', '400d'], /--ttl: must be a time/],
+      [['resize', 'dev'], /at least one of --cpu, --memory and --disk/],
+      [['resize', 'dev', '--cpu', 'x'], /--cpu: must be a whole number/],
+      [['keep-alive', 'dev', '--for', 'x'], /--for: must be a time/],
+      [['logs', 'dev', '--console', '--follow'], /--console: goes with --lines only/],
+      [['snapshot', 'dev', 'a', 'b'], /snapshot delete dev b/],
       [['task', 'dev'], /--requires/],
       [['--hub', 'nowhere', 'list'], /hub: must be HOST:PORT/],
     ];
@@ -203,6 +212,117 @@ describe('vm-agent', () => {
       expect((await vmAgent(['snapshot', 'dev', 'clean'])).stdout).equal('clean\n');
       expect((await vmAgent(['snapshots', 'dev'])).stdout).contain('clean');
     });
+  });
+
+  describe('machines', () => {
+    it('are made with a network, a profile and an end', async () => {
+      const life = ['--ttl', '2h', '--idle-stop', '30d', '--on-expire', 'destroy'];
+      await vmAgent(['create', 'dev', '--network', 'isolated', '--profile', 'builder', ...life]);
+      expect(hub.requests[0]).deep.include({
+        network: 'isolated',
+        profile: 'builder',
+        ttl: { seconds: 7200, nanos: 0 },
+        idleStop: { seconds: 30 * 86_400, nanos: 0 },
+        onExpire: 'destroy',
+      });
+    });
+
+    it('are resized', async () => {
+      const { code, stdout, stderr } = await vmAgent(['resize', 'dev', '--cpu', '4', '--memory', '8G']);
+      expect(hub.requests).deep.equal([{ agent: 'dev', cpu: 4, memory: '8G', disk: '' }]);
+      expect([code, stdout]).deep.equal([0, '']);
+      expect(stderr).contain('4 processors, 8G memory').and.contain('vm-agent restart dev');
+      const json = JSON.parse((await vmAgent(['resize', 'dev', '--disk', '40G', '--json'])).stdout);
+      expect([json.restartNeeded, json.vm.resources.disk]).deep.equal([true, '40G']);
+    });
+
+    it('are kept alive', async () => {
+      const { stderr } = await vmAgent(['keep-alive', 'dev', '--for', '2h']);
+      expect(hub.requests).deep.equal([{ agent: 'dev', duration: { seconds: 7200, nanos: 0 } }]);
+      expect(stderr)
+        .match(/Expires: in 1h 59m|Expires: in 2h/)
+        .and.contain('then it is destroyed');
+      const json = JSON.parse((await vmAgent(['keep-alive', 'dev', '--json'])).stdout);
+      expect(json.life.ttl).equal('60s');
+      expect(json.life.keepUntilTime).match(/^\d{4}-.*Z$/);
+    });
+
+    it('show their console, without what could steer a terminal', async () => {
+      expect((await vmAgent(['logs', 'dev', '--console'])).stderr).contain('the console of dev is empty');
+      hub.console = 'Booting\u001b[2J\nlogin:';
+      expect((await vmAgent(['logs', 'dev', '--console', '-n', '5'])).stdout).equal(
+        'Booting\ufffd[2J\nlogin:\n',
+      );
+      expect(hub.requests.at(-1)).deep.equal({ agent: 'dev', lines: 5 });
+      const json = JSON.parse((await vmAgent(['logs', 'dev', '--console', '--json'])).stdout);
+      expect(json).deep.equal({ text: hub.console });
+    });
+
+    it('lose a snapshot', async () => {
+      const { code, stderr } = await vmAgent(['snapshot', 'delete', 'dev', 'clean']);
+      expect(hub.requests).deep.equal([{ agent: 'dev', snapshot: 'clean' }]);
+      expect([code, stderr]).deep.equal([0, 'dev has no snapshot clean any more\n']);
+    });
+
+    it('show their snapshots with kind, age and size', async () => {
+      const createTime = { seconds: Math.floor(Date.now() / 1000) - 7_260, nanos: 0 };
+      hub.snapshots.push(Snapshot.fromPartial({ name: 'a', live: true, sizeBytes: 2 ** 21, createTime }));
+      hub.snapshots.push(Snapshot.fromPartial({ name: 'b', sizeBytes: 10, createTime }));
+      const { stdout } = await vmAgent(['snapshots', 'dev']);
+      expect(stdout)
+        .match(/^Name +Kind +Age +Size/)
+        .and.match(/^a +live +2h 1m +2 MiB/m)
+        .and.match(/^b +disk +2h 1m +10 B/m);
+    });
+
+    it('say how they are made fast, what they reach and use, and when they end', async () => {
+      hub.agents.push(AgentInfo.fromPartial({ id: 'dev', status: 'online' }));
+      const at = { seconds: Math.floor(Date.now() / 1000) + 3_630, nanos: 0 };
+      hub.vm = {
+        provider: 'qemu',
+        state: 'RUNNING',
+        profile: 'builder',
+        network: 'internet',
+        acceleration: { kind: 'tcg', reason: 'no KVM: guests hang' },
+        usage: { cpuSeconds: 12.34, memoryBytes: 512 * 2 ** 20, diskBytes: 1.5 * 2 ** 30 },
+        life: { ttl: { seconds: 7200, nanos: 0 }, onExpire: 'snapshot', expireTime: at, problem: 'no room' },
+      };
+      const { stdout } = await vmAgent(['status', 'dev']);
+      for (const line of [
+        /Acceleration: +tcg \(slow: no KVM: guests hang\)/,
+        /Network: +internet \(what this host reaches, nothing of the host itself\)/,
+        /Uses: +12\.3 s of CPU, 512 MiB of memory, 1\.5 GiB on disk/,
+        /Expires: +in 1h 0m \(.*Z\), then a snapshot is taken and it is stopped/,
+        /Problem: +no room/,
+        /Profile: +builder/,
+      ]) {
+        expect(stdout).match(line);
+      }
+      const json = JSON.parse((await vmAgent(['status', 'dev', '--json'])).stdout);
+      expect(json.vm).deep.include({ network: 'internet', usage: hub.vm.usage });
+    });
+
+    it('have their profiles listed', async () => {
+      expect((await vmAgent(['profiles'])).stdout).match(/^Name +From/);
+      expect((await vmAgent(['profiles', '--json'])).stdout).equal('[]\n');
+    });
+  });
+
+  it('doctor needs no hub, and answers JSON', async () => {
+    const free = ['--grpc', '127.0.0.1:0', '--http', '127.0.0.1:0', '--dashboard', '127.0.0.1:0'];
+    const home = await mkdtemp(join(tmpdir(), 'doctor-'));
+    try {
+      const { code, stdout } = await vmAgent(['doctor', '--home', home, '--json', ...free]);
+      const { works, checks } = JSON.parse(stdout);
+      expect(code).equal(works ? 0 : 1);
+      expect(checks.map((check: { name: string }) => check.name)).include.members([
+        'Node.js',
+        'provider local',
+      ]);
+      expect((await vmAgent(['doctor', '--home', home, ...free])).stdout).match(/Node\.js +\d/);
+    } finally {
+      await rm(home, { recursive: true });
+    }
   });
 
   describe('task', () => {

@@ -189,6 +189,143 @@ describe('VmManager', () => {
     });
   });
 
+  describe('what a machine reaches', () => {
+    it('is the default of the provider, or what was asked', async () => {
+      expect((await create()).network).to.equal('host');
+      expect((await create('other', { network: 'isolated' })).network).to.equal('isolated');
+    });
+
+    it('is refused where the provider has not got it, naming what it has', async () => {
+      const err = HubError.from(
+        await create('dev', { network: 'internet' }).catch((thrown: unknown) => thrown),
+      );
+      expect(err.fields).to.deep.equal([
+        { field: 'network', description: 'one of host, isolated with the qemu provider' },
+      ]);
+      expect(vms.list()).to.deep.equal([]);
+    });
+
+    it('is that of the host for a record of a hub that did not know networks', async () => {
+      await create();
+      const { network: _, ...old } = vms.get('dev');
+      records.rows.set('dev', old as Vm);
+      await vms.close();
+      vms = manager();
+      await vms.recover();
+      expect(vms.get('dev')).to.include({ state: 'RUNNING', network: 'host' });
+    });
+  });
+
+  it('takes the provider that is set when none is named', async () => {
+    const local = new FakeVmProvider('local');
+    vms = manager({ providers: [local, provider], provider: 'local' });
+    expect((await create()).provider).to.equal('local');
+    expect((await vms.providers()).map((info) => info.isDefault)).to.deep.equal([false, true]);
+    vms = manager({ provider: 'vmware' });
+    expect(await reasonOf(create('other'))).to.equal('PROVIDER_NOT_FOUND');
+  });
+
+  it('records how a machine was started, and answers what it uses while it runs', async () => {
+    const acceleration = { kind: 'tcg', reason: 'guests hang' } as const;
+    const usage = { cpuSeconds: 1, memoryBytes: 2, diskBytes: 3 };
+    Object.assign(provider, { acceleration: async () => acceleration, usage: async () => usage });
+    expect((await create()).acceleration).to.deep.equal(acceleration);
+    expect(records.rows.get('dev')?.acceleration).to.deep.equal(acceleration);
+    expect((await vms.providers())[0]?.acceleration).to.deep.equal(acceleration);
+    expect(await vms.usage('dev', never)).to.deep.equal(usage);
+    Object.assign(provider, { usage: () => Promise.reject(new Error('no QMP')) });
+    expect(await vms.usage('dev', never)).to.equal(undefined);
+    await vms.stop('dev', false, never);
+    expect(await vms.usage('dev', never)).to.equal(undefined);
+  });
+
+  it('answers the last lines of the console', async () => {
+    await create();
+    provider.consoleTail = async () => 'one\ntwo\nthree\n';
+    expect(await vms.console('dev')).to.equal('one\ntwo\nthree\n');
+    expect(await vms.console('dev', 2)).to.equal('two\nthree\n');
+    expect(await vms.console('dev', 9)).to.equal('one\ntwo\nthree\n');
+    expect(await reasonOf(vms.console('other'))).to.equal('VM_NOT_FOUND');
+  });
+
+  describe('resize', () => {
+    const asked: unknown[] = [];
+    beforeEach(() => {
+      asked.length = 0;
+      const resize = async (_name: string, resources: unknown) => {
+        asked.push(resources);
+        return 'at_next_start';
+      };
+      Object.assign(provider, { resize });
+      return create('dev', { cpu: 1, memory: '1G', disk: '10G' });
+    });
+
+    it('changes what is named and keeps the rest', async () => {
+      const { vm, restartNeeded } = await vms.resize('dev', { memory: '2G' }, never);
+      const resources = { cpu: 1, memoryBytes: 2 * 1024 ** 3, diskBytes: 10 * 1024 ** 3 };
+      expect([vm.resources, restartNeeded]).to.deep.equal([resources, true]);
+      expect(asked).to.deep.equal([resources]);
+      expect(records.rows.get('dev')?.resources).to.deep.equal(resources);
+    });
+
+    it('refuses a smaller disk, bad sizes, nothing, and more than the host has', async () => {
+      expect(await fieldsOf(vms.resize('dev', { disk: '9G' }, never))).to.deep.equal(['disk']);
+      expect(await fieldsOf(vms.resize('dev', { cpu: 300, memory: '2x' }, never))).to.deep.equal([
+        'cpu',
+        'memory',
+      ]);
+      expect(await fieldsOf(vms.resize('dev', {}, never))).to.deep.equal(['cpu']);
+      expect(await reasonOf(vms.resize('dev', { memory: '64G' }, never))).to.equal('RESOURCES_EXCEEDED');
+      expect(await reasonOf(vms.resize('other', { cpu: 1 }, never))).to.equal('VM_NOT_FOUND');
+      expect(asked).to.deep.equal([]);
+    });
+
+    it('asks of the host only what a disk grows by', async () => {
+      await vms.resize('dev', { disk: '55G' }, never);
+      expect(asked).to.have.length(1);
+      expect(await reasonOf(vms.resize('dev', { disk: '110G' }, never))).to.equal('RESOURCES_EXCEEDED');
+    });
+
+    it('keeps what it was when the provider fails', async () => {
+      Object.assign(provider, { resize: () => Promise.reject(new HubError('DISK_FULL', 'no room')) });
+      expect(await reasonOf(vms.resize('dev', { disk: '20G' }, never))).to.equal('DISK_FULL');
+      expect(vms.get('dev').resources.diskBytes).to.equal(10 * 1024 ** 3);
+    });
+
+    it('is refused by a provider that has limits and cannot change them', async () => {
+      Object.assign(provider, { resize: undefined });
+      expect(await reasonOf(vms.resize('dev', { cpu: 2 }, never))).to.equal('NOT_SUPPORTED');
+      provider.capabilities = { ...provider.capabilities, enforces: [] };
+      const { vm, restartNeeded } = await vms.resize('dev', { cpu: 64 }, never);
+      expect([vm.resources.cpu, restartNeeded]).to.deep.equal([64, false]);
+    });
+  });
+
+  describe('the life of a machine', () => {
+    it('is recorded from its making on', async () => {
+      const { life } = await create('dev', { life: { ttlMs: 1000, onExpire: 'stop' } });
+      expect(life).to.include({ ttlMs: 1000, onExpire: 'stop', problem: '' });
+      expect(records.rows.get('dev')?.life).to.deep.equal(life);
+      expect((await create('other', { life: { onExpire: 'stop' } })).life).to.equal(undefined);
+    });
+
+    it('cannot end with a snapshot where there are none', async () => {
+      provider.capabilities = { ...provider.capabilities, snapshot: false };
+      const life = { ttlMs: 1000, onExpire: 'snapshot' };
+      expect(await fieldsOf(create('dev', { life }))).to.deep.equal(['onExpire']);
+      expect(vms.list()).to.deep.equal([]);
+    });
+
+    it('is kept by keep-alives, where there is a limit', async () => {
+      await create('dev', { life: { idleStopMs: 1000, onExpire: 'stop' } });
+      await create('other');
+      const { life } = await vms.keepAlive('dev', 60_000);
+      expect(life?.keepUntilMs).to.be.closeTo(Date.now() + 60_000, 5_000);
+      expect(records.rows.get('dev')?.life).to.deep.equal(life);
+      expect(await reasonOf(vms.keepAlive('other', 60_000))).to.equal('ILLEGAL_STATE');
+    });
+  });
+
   describe('snapshots', () => {
     it('freeze the tasks of a running machine and let them go on, also after a failure', async () => {
       await create();
@@ -323,6 +460,11 @@ describe('VmManager', () => {
 
 function untilAbort(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => void onAbort(signal, reject));
+}
+
+async function fieldsOf(work: Promise<unknown>): Promise<readonly string[]> {
+  const err = HubError.from(await work.catch((thrown: unknown) => thrown));
+  return err.fields.map(({ field }) => field);
 }
 
 async function reasonOf(promise: Promise<unknown>): Promise<string> {

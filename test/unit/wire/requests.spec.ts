@@ -8,11 +8,14 @@ import {
   StreamLogsRequest,
   WatchEventsRequest,
 } from '../../../gen/vmagent/v1/hub_service.js';
+import { ResizeVmRequest } from '../../../gen/vmagent/v1/vm_manager_service.js';
 import { HubError } from '../../../src/model/hub-error.js';
 import {
   agentFilterFromProto,
   createAgentFromProto,
+  keepFromProto,
   registerAgentFromProto,
+  resourcesFromProto,
 } from '../../../src/wire/agent-requests.js';
 import { taskRequestFromProto } from '../../../src/wire/create-task.js';
 import { eventQueryFromProto } from '../../../src/wire/event.js';
@@ -132,12 +135,59 @@ refuses(
     [{ name: 'A' }, ['name']],
     [{ name: 'a', type: 'x'.repeat(64), concurrency: 65 }, ['type', 'concurrency']],
     [{ name: 'a', timeout: { seconds: 3601, nanos: 0 } }, ['timeout']],
+    [{ name: '-snapshot' }, ['name']],
+    [{ name: 'a,file=/etc/shadow' }, ['name']],
+    [{ name: 'a', network: 'isolated', profile: 'builder' }, []],
+    [{ name: 'a', network: 'moon', profile: '../x' }, ['network', 'profile']],
+    [
+      {
+        name: 'a',
+        ttl: { seconds: 1, nanos: 0 },
+        onExpire: 'destroy',
+        idleStop: { seconds: 0, nanos: 1_000_000 },
+      },
+      [],
+    ],
+    [{ name: 'a', ttl: { seconds: 0, nanos: 0 }, idleStop: { seconds: -5, nanos: 0 } }, ['ttl', 'idleStop']],
+    [{ name: 'a', ttl: { seconds: 365 * 86_400 + 1, nanos: 0 } }, ['ttl']],
+    [{ name: 'a', ttl: { seconds: 1, nanos: 0 }, onExpire: 'explode' }, ['onExpire']],
+    [{ name: 'a', onExpire: 'stop' }, ['onExpire']],
     [{ name: 'a', metadata: { note: 'x'.repeat(16_384) } }, ['metadata']],
     [{ name: 'a', metadata: { deep: nested(20) } }, ['metadata']],
     [{ name: 'a', metadata: { number: Number.NaN } }, ['metadata']],
   ] as Case<Parameters<typeof CreateAgentRequest.fromPartial>[0]>[],
   (fields) => createAgentFromProto(CreateAgentRequest.fromPartial(fields)),
 );
+
+refuses(
+  'resources that a machine is to get',
+  [
+    [{ cpu: 4, memory: '8G', disk: '40GiB' }, []],
+    [{ cpu: -1, memory: '-snapshot', disk: '1G,file=/etc/shadow' }, ['cpu', 'memory', 'disk']],
+  ] as Case<Parameters<typeof ResizeVmRequest.fromPartial>[0]>[],
+  (fields) => resourcesFromProto(ResizeVmRequest.fromPartial({ agent: 'a', ...fields })),
+);
+
+describe('the life of a machine to be made', () => {
+  const read = (fields: Parameters<typeof CreateAgentRequest.fromPartial>[0]) =>
+    createAgentFromProto(CreateAgentRequest.fromPartial({ name: 'a', ...fields })).life;
+
+  it('is read in milliseconds, with stop at its end', () => {
+    expect(read({})).to.equal(undefined);
+    expect(read({ ttl: { seconds: 90, nanos: 500_000_000 } })).to.deep.equal({
+      ttlMs: 90_500,
+      onExpire: 'stop',
+    });
+    const idleStop = { seconds: 60, nanos: 0 };
+    expect(read({ idleStop })).to.deep.equal({ idleStopMs: 60_000, onExpire: 'stop' });
+  });
+
+  it('is kept for the usual time when none is asked', () => {
+    expect(keepFromProto(undefined)).to.equal(undefined);
+    expect(keepFromProto({ seconds: 60, nanos: 0 })).to.equal(60_000);
+    expect(badFields(() => keepFromProto({ seconds: 0, nanos: 0 }))).to.deep.equal(['duration']);
+  });
+});
 
 refuses(
   'a query of output',
