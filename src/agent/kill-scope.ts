@@ -57,18 +57,13 @@ export interface KillScopeOptions {
   readonly uid: number;
   /** Directory in which cgroups may be made, when it is known. Default: the agent's own cgroup. */
   readonly cgroupRoot?: string;
-  /** Takes a cgroup before a namespace: it counts and limits memory, and costs fewer processes. Default false. */
-  readonly preferCgroup?: boolean;
 }
 
 /**
- * Tries out, once, what this host allows: a PID namespace, else a cgroup (first where it is preferred), else a process
- * group. An agent that may
+ * Tries out, once, what this host allows: a PID namespace, else a cgroup, else a process group. An agent that may
  * use sudo gets no user namespace, because sudo does not work inside one.
  */
 export async function findKillScope(options: KillScopeOptions): Promise<KillScope> {
-  const preferred = options.preferCgroup === true ? await tryCgroup(options.cgroupRoot) : undefined;
-  if (preferred !== undefined) return preferred;
   const asRoot = options.uid === 0 ? await tryNamespace(false) : undefined;
   if (asRoot !== undefined) return asRoot;
   const cgroup = await tryCgroup(options.cgroupRoot);

@@ -114,9 +114,8 @@ class AgentProgram {
 
   private async findScope(ofUser: boolean, log: Logger): Promise<KillScope> {
     if (this.scope !== undefined) return this.scope;
-    const cgroupRoot = ofUser ? await taskCgroup(log) : undefined;
-    const own = cgroupRoot === undefined ? {} : { cgroupRoot, preferCgroup: true };
-    const scope = await findKillScope({ uid: this.uid, ...own });
+    const own = ofUser ? await taskCgroup(log) : undefined;
+    const scope = own ?? (await findKillScope({ uid: this.uid }));
     const probeMs = Math.round(scope.startMs);
     log.info('processes of a task end with it', { killScope: scope.name, probeMs });
     this.scope = scope;

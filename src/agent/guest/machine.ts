@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../base/errno.js';
 import { run } from '../../base/process.js';
@@ -63,7 +63,10 @@ function withHost(hosts: string, hostname: string): string {
 async function change(path: string, to: (text: string) => string): Promise<void> {
   const before = await readFile(path, 'utf8').catch(() => '');
   const after = to(before);
-  if (after !== before) await writeFile(path, after);
+  if (after === before) return;
+  // It may be a link to what is not there.
+  await writeFile(`${path}.vm-agent`, after);
+  await rename(`${path}.vm-agent`, path);
 }
 
 async function tool(

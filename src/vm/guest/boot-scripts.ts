@@ -50,9 +50,9 @@ WantedBy=sysinit.target
 `;
 
 /**
- * Units that a machine does without. Devices are there without udev (devtmpfs) and never change; name service and
- * clock are set by the agent; the journal stays in memory; nobody logs in at the console; and apt must not hold its
- * lock when a task wants it.
+ * Units that a machine does without, or that only cost time at its start. Devices are there without udev (devtmpfs)
+ * and never change; modules are loaded when they are wanted; name service and clock are set by the agent; the journal
+ * stays in memory; nobody logs in at the console; and apt must not hold its lock when a task wants it.
  */
 const MASKED = [
   'systemd-udev-trigger.service',
@@ -71,6 +71,19 @@ const MASKED = [
   'systemd-firstboot.service',
   'systemd-machine-id-commit.service',
   'systemd-update-done.service',
+  'systemd-sysusers.service',
+  'systemd-pstore.service',
+  'systemd-binfmt.service',
+  'modprobe@configfs.service',
+  'modprobe@dm_mod.service',
+  'modprobe@drm.service',
+  'modprobe@efi_pstore.service',
+  'modprobe@fuse.service',
+  'modprobe@loop.service',
+  'sys-kernel-config.mount',
+  'sys-kernel-debug.mount',
+  'sys-kernel-tracing.mount',
+  'dev-hugepages.mount',
   'serial-getty@ttyS0.service',
   'getty@tty1.service',
   'apt-daily.timer',

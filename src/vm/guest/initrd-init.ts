@@ -62,11 +62,11 @@ for dir in dev proc sys run; do
   mount --move "/$dir" "/root/$dir"
 done
 name=\${device##*/}
-blocks=$(od -An -tu4 -j1028 -N4 "$device")
-scale=$(od -An -tu4 -j1048 -N4 "$device")
+blocks=$(od -An -tu4 -j1028 -N4 "/root$device")
+scale=$(od -An -tu4 -j1048 -N4 "/root$device")
 sectors=$(cat "/root/sys/class/block/$name/size")
 if [ "$sectors" -gt "$(((blocks << (scale + 1)) + 131072))" ]; then
-  chroot /root resize2fs "$device" > /root/dev/console 2>&1 ||
+  chroot /root /sbin/resize2fs "$device" > /root/dev/console 2>&1 ||
     echo "vm-agent: the file system did not grow with its disk" > /root/dev/console
 fi
 exec switch_root -c /dev/console /root /sbin/init
