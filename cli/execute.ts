@@ -46,7 +46,7 @@ export async function executeCommand(
       context.stdout.write(commandHelp({ synopsis, usage: commandClass.usage ?? {}, options }));
       return 0;
     }
-    const command = cli.process([entry.name, ...prepared], context);
+    const command = cli.process([...entry.name.split(' '), ...prepared], context);
     command.context = context as CliContext & typeof command.context;
     return await run(command as BaseCommand, context);
   } catch (err) {

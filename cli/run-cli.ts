@@ -1,7 +1,7 @@
-import { COMMANDS, commandNames, findCommand } from './commands/table.js';
+import { COMMANDS, commandNames, findCommand, isGroup } from './commands/table.js';
 import type { CliContext } from './context.js';
 import { suggestion } from './format/suggest.js';
-import { topLevelHelp } from './format/top-help.js';
+import { groupHelp, topLevelHelp } from './format/top-help.js';
 import { write } from './write.js';
 
 /** Exit code of wrong usage. */
@@ -13,8 +13,23 @@ export async function runCli(args: readonly string[], context: CliContext): Prom
   if (name === undefined || name === '-h' || name === '--help') return printHelp(context);
   if (name === '-V' || name === '--version') return runCommand('version', globals, rest, context);
   if (name === 'help' && rest.length === 0) return printHelp(context);
-  if (name === 'help') return runHelp(rest[0] ?? '', context);
+  if (name === 'help') return runHelp(rest, context);
+  if (isGroup(name)) return runGroup(name, globals, rest, context);
   return runCommand(name, globals, rest, context);
+}
+
+/** Runs a command whose name has two words, such as `image build`. */
+async function runGroup(
+  name: string,
+  globals: readonly string[],
+  rest: readonly string[],
+  context: CliContext,
+): Promise<number> {
+  const [second, ...others] = rest;
+  if (second === '-h' || second === '--help') return printGroup(name, context);
+  if (second !== undefined) return runCommand(`${name} ${second}`, globals, others, context);
+  context.stderr.write(groupHelp(name, COMMANDS));
+  return USAGE;
 }
 
 async function runCommand(
@@ -35,7 +50,15 @@ async function printHelp(context: CliContext): Promise<number> {
   return 0;
 }
 
-async function runHelp(topic: string, context: CliContext): Promise<number> {
+async function printGroup(name: string, context: CliContext): Promise<number> {
+  await write(context.stdout, groupHelp(name, COMMANDS));
+  return 0;
+}
+
+async function runHelp(words: readonly string[], context: CliContext): Promise<number> {
+  const [first = '', second] = words;
+  if (isGroup(first) && second === undefined) return printGroup(first, context);
+  const topic = isGroup(first) ? `${first} ${second}` : first;
   const entry = findCommand(topic);
   if (entry) return runCommand(entry.name, [], ['--help'], context);
   const { helpTopic } = await import('./format/help-topics.js');

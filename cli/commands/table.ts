@@ -124,12 +124,41 @@ export const COMMANDS: readonly CommandEntry[] = [
     'show what happens as it happens',
     async () => (await import('./events.js')).EventsCommand,
   ),
+  entry(
+    'System',
+    'image build',
+    "make a disk image from Debian's packages",
+    async () => (await import('./image-build.js')).ImageBuildCommand,
+  ),
+  entry(
+    'System',
+    'image import',
+    'take in a cloud image',
+    async () => (await import('./image-import.js')).ImageImportCommand,
+  ),
+  entry(
+    'System',
+    'image list',
+    'list disk images',
+    async () => (await import('./image-list.js')).ImageListCommand,
+  ),
+  entry(
+    'System',
+    'image remove',
+    'remove a disk image',
+    async () => (await import('./image-remove.js')).ImageRemoveCommand,
+  ),
   entry('System', 'version', 'show the version', async () => (await import('./version.js')).VersionCommand),
 ];
 
 /** The command with this name or alias. */
 export function findCommand(name: string): CommandEntry | undefined {
   return COMMANDS.find((command) => command.name === name || command.alias === name);
+}
+
+/** Whether a word is the first of several commands with two words. */
+export function isGroup(word: string): boolean {
+  return COMMANDS.some((command) => command.name.startsWith(`${word} `));
 }
 
 /** All names and aliases. */

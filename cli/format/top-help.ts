@@ -22,11 +22,24 @@ More: vm-agent help <command>  ·  vm-agent help exit-codes
 `;
 }
 
+/** The help of commands that share their first word. */
+export function groupHelp(group: string, commands: readonly CommandEntry[]): string {
+  const rows = commands.filter(({ name }) => name.startsWith(`${group} `));
+  return `Usage
+  vm-agent ${group} <command> [options]
+
+Commands
+${rows.map(line).join('')}
+More: vm-agent help ${group} <command>
+`;
+}
+
 function section(group: string, commands: readonly CommandEntry[]): string {
   const rows = commands.filter((command) => command.group === group);
-  const lines = rows.map(({ name, alias, summary }) => {
-    const names = alias ? `${name}, ${alias}` : name;
-    return `  ${names.padEnd(14)}${summary}\n`;
-  });
-  return `${group}\n${lines.join('')}`;
+  return `${group}\n${rows.map(line).join('')}`;
+}
+
+function line({ name, alias, summary }: CommandEntry): string {
+  const names = alias ? `${name}, ${alias}` : name;
+  return `  ${names.padEnd(14)}${summary}\n`;
 }

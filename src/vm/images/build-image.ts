@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, rm, statfs, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../../base/clock.js';
 import { HubError } from '../../model/hub-error.js';
@@ -12,8 +12,8 @@ import { extraAuthorities } from './host-trust.js';
 import { DEFAULT_IMAGE, type ImageStore, type StoredImage } from './image-store.js';
 import { type Architecture, architectureOf, checkPackages, overlayFiles, packagesFor } from './recipe.js';
 import { type Builder, type DraftOptions, makeTree, type RootTree, treeMode } from './root-tree.js';
-import { withDraft } from './store-lock.js';
-import { requireTools } from './tool.js';
+import { refuseWithoutRoom, withDraft } from './store-lock.js';
+import { type Report, requireTools } from './tool.js';
 
 /** Debian release of images for which none was asked. */
 export const DEFAULT_SUITE = 'bookworm';
@@ -37,9 +37,6 @@ export interface BuildOptions {
   /** Search path, proxies and package indexes are taken from it. */
   readonly env: NodeJS.ProcessEnv;
 }
-
-/** Told what is being done, for a person. */
-export type Report = (text: string) => void;
 
 /** Options that were checked. */
 interface Recipe {
@@ -66,7 +63,7 @@ export async function buildImage(
   const limit = { what: `build of image ${recipe.name}`, deadlineMs: BUILD_MS };
   return withDeadline(systemClock, limit, [signal], (limited) =>
     withDraft(store.dir, async (draft) => {
-      await refuseWithoutRoom(store.dir);
+      await refuseWithoutRoom(store.dir, NEEDED_BYTES);
       const tools = { cwd: join(draft, 'work'), env, signal: limited };
       const image = join(draft, 'image');
       for (const dir of [tools.cwd, image]) await mkdir(dir);
@@ -135,15 +132,6 @@ async function manifestOf(recipe: Recipe, image: string, virtualSizeBytes: numbe
     packages,
     files: { disk, ...(kernel && { kernel }), ...(initrd && { initrd }) },
   });
-}
-
-async function refuseWithoutRoom(dir: string): Promise<void> {
-  const { bavail, bsize } = await statfs(dir);
-  const free = bavail * bsize;
-  if (free >= NEEDED_BYTES) return;
-  const mib = (bytes: number) => `${Math.floor(bytes / 1024 ** 2)} MiB`;
-  const message = `building an image takes ${mib(NEEDED_BYTES)}, and ${dir} has ${mib(free)} free; make room or set VM_AGENT_HOME to another disk`;
-  throw new HubError('DISK_FULL', message, { metadata: { freeBytes: String(free) } });
 }
 
 /** Passes on what mmdebstrap says of its steps. */

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../../base/clock.js';
+import { isErrno } from '../../base/errno.js';
 import { isLock, type LockFile, takeLock } from '../../base/lock-file.js';
 import { HubError } from '../../model/hub-error.js';
 
@@ -28,7 +29,7 @@ export async function withStoreLock<T>(dir: string, signal: AbortSignal, work: (
  * Lends a new directory in the store to one maker of an image, and removes it afterwards. There is one maker at a
  * time, so what earlier ones left behind when they were killed is removed first.
  *
- * @throws HubError ILLEGAL_STATE while another process makes an image in this store.
+ * @throws HubError ILLEGAL_STATE while another process makes an image in this store; DISK_FULL.
  */
 export async function withDraft<T>(dir: string, work: (draft: string) => Promise<T>): Promise<T> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -42,9 +43,27 @@ export async function withDraft<T>(dir: string, work: (draft: string) => Promise
     await removeDrafts(dir);
     await mkdir(draft, { mode: 0o755 });
     return await work(draft);
+  } catch (err) {
+    if (!isErrno(err, 'ENOSPC', 'EDQUOT')) throw err;
+    const message = `no room left for the image in ${dir}; free some and try again`;
+    throw new HubError('DISK_FULL', message, { cause: err });
   } finally {
     await removeTree(draft).finally(() => lock.close());
   }
+}
+
+/**
+ * Refuses to begin what cannot be finished.
+ *
+ * @throws HubError DISK_FULL with the numbers.
+ */
+export async function refuseWithoutRoom(dir: string, neededBytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(dir);
+  const free = bavail * bsize;
+  if (free >= neededBytes) return;
+  const mib = (bytes: number) => `${Math.floor(bytes / 1024 ** 2)} MiB`;
+  const message = `the image takes ${mib(neededBytes)} while it is made, and ${dir} has ${mib(free)} free; make room, or set VM_AGENT_HOME to a larger disk`;
+  throw new HubError('DISK_FULL', message, { metadata: { freeBytes: String(free) } });
 }
 
 async function waitForLock(dir: string, signal: AbortSignal): Promise<LockFile> {

@@ -4,6 +4,9 @@ import type { Readable } from 'node:stream';
 import { signalProcess, start } from '../../base/process.js';
 import { HubError } from '../../model/hub-error.js';
 
+/** Told what is being done, for a person. */
+export type Report = (text: string) => void;
+
 /** How to run a {@link runTool}. */
 export interface ToolOptions {
   readonly cwd?: string;
