@@ -36,7 +36,15 @@ More: vm-agent help ${group} <command>
 
 function section(group: string, commands: readonly CommandEntry[]): string {
   const rows = commands.filter((command) => command.group === group);
-  return `${group}\n${rows.map(line).join('')}`;
+  return `${group}\n${[...new Set(rows.map((row) => shortLine(row, rows)))].join('')}`;
+}
+
+/** Commands that share their first word share a line. */
+function shortLine(row: CommandEntry, rows: readonly CommandEntry[]): string {
+  const [first = '', second] = row.name.split(' ');
+  if (second === undefined) return line(row);
+  const words = rows.flatMap(({ name }) => (name.startsWith(`${first} `) ? [name.split(' ')[1]] : []));
+  return `  ${first.padEnd(14)}${words.join(', ')}\n`;
 }
 
 function line({ name, alias, summary }: CommandEntry): string {
