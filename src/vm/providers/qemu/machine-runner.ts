@@ -7,6 +7,7 @@ import { readTail, writePrivate } from '../../../base/files.js';
 import type { ProcessRow } from '../../../base/process-table.js';
 import { HubError } from '../../../model/hub-error.js';
 import type { StoredImage } from '../../images/image-store.js';
+import { nocloudSeed } from '../../images/nocloud-seed.js';
 import type { BootInfo } from '../../provider.js';
 import { killAll, waitGone } from '../machine-process.js';
 import { accelerationGroup } from './acceleration.js';
@@ -76,6 +77,7 @@ export class MachineRunner {
     await makeVmDir(paths, record);
     if (!plan.paused) await growDisk(paths, record, record.spec.resources.diskBytes, signal);
     await writeOwned(paths.boot, bootDisk(boot), uid);
+    if (isCloud(plan.image)) await writeOwned(paths.seed, seedOf(record), uid);
     for (const file of paths.consoles) await rm(file, { force: true });
     await this.makeRunDir(record);
     try {
@@ -166,7 +168,11 @@ export class MachineRunner {
       mac: macOf(record.uuid),
       hardware,
       view,
-      files: { disk: join(seen.vm, VM_FILES.disk), boot: join(seen.vm, VM_FILES.boot) },
+      files: {
+        disk: join(seen.vm, VM_FILES.disk),
+        boot: join(seen.vm, VM_FILES.boot),
+        ...(isCloud(image) ? { seed: join(seen.vm, VM_FILES.seed) } : {}),
+      },
       open,
       paused,
       consoleFd: CONSOLE_FD,
@@ -249,8 +255,21 @@ export async function openDoor(socket: string): Promise<void> {
 
 /** Images hold no secrets, and lie below a directory that is closed. */
 async function openImage(image: StoredImage, runtime: string): Promise<void> {
-  for (const dir of [image.dir, dirname(runtime)]) await chmod(dir, 0o755);
-  for (const file of [...Object.values(image.paths), runtime]) await chmod(file, 0o444);
+  for (const dir of [image.dir, dirname(runtime)]) await setMode(dir, 0o755);
+  for (const file of [...Object.values(image.paths), runtime]) await setMode(file, 0o444);
+}
+
+/** What is touched for nothing has to be hashed again before the next start. */
+async function setMode(path: string, mode: number): Promise<void> {
+  if (((await stat(path)).mode & 0o7777) !== mode) await chmod(path, mode);
+}
+
+function isCloud({ manifest }: StoredImage): boolean {
+  return manifest.kind === 'cloud';
+}
+
+function seedOf({ spec, uuid }: MachineRecord): Buffer {
+  return nocloudSeed({ hostname: spec.name, instanceId: uuid, macAddress: macOf(uuid) });
 }
 
 /** An address of its own, from those that nobody sells. */
