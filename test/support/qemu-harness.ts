@@ -29,6 +29,8 @@ export interface QemuHarness extends ProviderHarness {
 /** How long a machine may take until its stand-in dials. Emulated processors are slow. */
 const DIAL_MS = 60_000;
 const COMMAND_MS = 60_000;
+/** What the first harness found out takes seconds, and stays true. */
+let acceleration: string | undefined;
 
 /** Why machines of QEMU cannot be tested here; undefined when they can. */
 export async function qemuMissing(): Promise<string | undefined> {
@@ -178,6 +180,9 @@ export async function qemuHarness(more: Partial<QemuProviderOptions> = {}): Prom
   const door = await StandInDoor.listen(doorSocket);
   await chmod(doorSocket, 0o666);
   const runtime = await standInDisk(dir);
+  const proof = join(dir, 'qemu', 'acceleration.json');
+  await mkdir(join(dir, 'qemu'));
+  if (acceleration !== undefined) await writeFile(proof, acceleration);
   const uid = process.getuid?.();
   const options: QemuProviderOptions = {
     dir: join(dir, 'qemu'),
@@ -217,6 +222,7 @@ export async function qemuHarness(more: Partial<QemuProviderOptions> = {}): Prom
     close: async () => {
       for (const provider of made) provider.close();
       door.close();
+      acceleration ??= await readFile(proof, 'utf8').catch(() => undefined);
       await rm(dir, { recursive: true, force: true });
     },
   };

@@ -61,17 +61,18 @@ done
 for port in /sys/class/virtio-ports/*; do
   [ "$(cat "$port/name")" = org.vm-agent.control ] && control=/dev/\${port##*/}
 done
+exec 4<> "$control"
 while :; do
-  while read -r line; do
+  while read -r line <&4; do
     case $line in
       *woken*)
         kill -9 "$server"
         serve "$(field vmGeneration <<< "$line")" &
         server=$!
-        echo '{"type":"done","of":"woken"}' > "$control"
+        echo '{"type":"done","of":"woken"}' >&4
         ;;
     esac
-  done < "$control"
+  done
   sleep 0.1
 done
 `;

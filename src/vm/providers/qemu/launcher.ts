@@ -50,7 +50,8 @@ export function launchCommand(plan: LaunchPlan): readonly string[] {
 function machineCommand({ uid, group, mounts, ...plan }: LaunchPlan): readonly string[] {
   const { closed, qemu, network } = plan;
   const routes = mounts === undefined || network === 'isolated' ? [] : closed;
-  const inner = ['sh', '-c', INNER_SCRIPT, 'vm-agent-inner', ...routes, '--'];
+  const whose = mounts === undefined ? 'host' : 'own';
+  const inner = ['sh', '-c', INNER_SCRIPT, 'vm-agent-inner', whose, ...routes, '--'];
   if (mounts === undefined) return [...inner, QEMU, ...qemu];
   const bare = ['setpriv', ...NO_RIGHTS, '--', QEMU, ...qemu];
   const view = ['sh', '-c', MOUNT_SCRIPT, 'vm-agent-mounts', ...mounts.flat(), '--'];

@@ -60,11 +60,14 @@ exec "$@"
 
 /**
  * The last step before QEMU: closes the host's addresses in its network namespace, tells its process id to the
- * network's program, waits for the word to begin, and starts QEMU. Arguments: addresses, `--`, and QEMU's command
- * line. QEMU leaves its standard streams when it is up; descriptor 9 stays.
+ * network's program, waits for the word to begin, and starts QEMU. Arguments: `own` or `host` for whose network
+ * namespace it is, addresses, `--`, and QEMU's command line. The loopback of an own one carries what QEMU says to the
+ * relays. QEMU leaves its standard streams when it is up; descriptor 9 stays.
  */
 export const INNER_SCRIPT = `
 set -eu
+[ "$1" = host ] || ip link set lo up
+shift
 while [ "$1" != -- ]; do
   ip route replace prohibit "$1"
   shift
