@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { Option } from 'clipanion';
 import { homePaths, resolveHome } from '../src/config/home.js';
 import { ImageStore, type ImageUses } from '../src/vm/images/image-store.js';
@@ -20,7 +19,7 @@ export abstract class ImageCommand extends BaseCommand {
 
   /** Machines of this home by the image that they use. */
   protected uses(): Promise<ImageUses> {
-    return imageUses(join(this.places().root, 'qemu'));
+    return imageUses(this.places().qemuDir);
   }
 
   /** Tells what is being done, one line each. */

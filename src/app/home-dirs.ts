@@ -6,7 +6,14 @@ import { HubError } from '../model/hub-error.js';
 /** Makes the directories of a home, readable by this user only. The home itself may be shared with other things. */
 export async function makeHome(home: HomePaths): Promise<void> {
   await mkdir(home.root, { recursive: true });
-  for (const dir of [home.dataDir, home.outputDir, home.logsDir, home.imagesDir, home.machinesDir]) {
+  for (const dir of [
+    home.dataDir,
+    home.outputDir,
+    home.logsDir,
+    home.imagesDir,
+    home.machinesDir,
+    home.qemuDir,
+  ]) {
     await mkdir(dir, { recursive: true, mode: 0o700 });
   }
 }

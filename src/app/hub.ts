@@ -20,6 +20,7 @@ import { SqliteStore } from '../store/sqlite/sqlite-store.js';
 import { Expiry } from '../vm/expiry.js';
 import type { MachineEvents } from '../vm/machine-events.js';
 import type { MachineUse } from '../vm/machine-use.js';
+import type { VmProvider } from '../vm/provider.js';
 import { VmManager } from '../vm/vm-manager.js';
 import { lockHome } from './home-dirs.js';
 import { openHttpDoors } from './http-doors.js';
@@ -81,7 +82,10 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   const { ctx, store } = await openStorage(setup, parts);
   const doorAddress =
     config.door || `unix:${join(await makePrivateDir(join(runtimeDir, 'door')), 'hub.sock')}`;
-  const { hub, vm, expiry } = createCore(setup, ctx, store, doorAddress);
+  const machines = join(runtimeDir, 'vm');
+  const providers = createProviders({ home, log, door: doorAddress, runDir: machines });
+  for (const provider of providers) parts.defer(() => provider.close?.());
+  const { hub, vm, expiry } = createCore(setup, ctx, { store, door: doorAddress, providers });
   // Machines that run see the directory of the door: it must stay the same one for them.
   parts.defer(() => (vm.list().length === 0 ? removeRuntimeDir(runtimeDir) : undefined));
   const pass = new BridgePass();
@@ -124,8 +128,18 @@ async function openStorage({ config, log, limits, recovered }: HubSetup, parts: 
   return { ctx, store };
 }
 
+interface CoreParts {
+  readonly store: SqliteStore;
+  readonly door: string;
+  readonly providers: readonly VmProvider[];
+}
+
 /** The hub and the VM manager know each other by ports only; here the two are joined. */
-function createCore({ config, levels, log }: HubSetup, ctx: HubContext, store: SqliteStore, door: string) {
+function createCore(
+  { config, levels, log }: HubSetup,
+  ctx: HubContext,
+  { store, door, providers }: CoreParts,
+) {
   const events: MachineEvents = {
     changed: (vm, stage) => hub.machineChanged(vm, stage),
     fence: (name, reason, vmGeneration) => hub.fence(name, reason, vmGeneration),
@@ -134,7 +148,7 @@ function createCore({ config, levels, log }: HubSetup, ctx: HubContext, store: S
   };
   const profiles = createProfiles(config.home);
   const vm = new VmManager({
-    providers: createProviders(config, log),
+    providers,
     provider: config.provider,
     records: store.vms,
     events,

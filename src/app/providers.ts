@@ -2,25 +2,55 @@ import { join } from 'node:path';
 import type { Logger } from '../base/logger.js';
 import { packageRoot } from '../base/package-root.js';
 import type { HomePaths } from '../config/home.js';
-import type { HubConfig } from '../config/hub-config.js';
+import { ensureRuntimeDisk } from '../vm/guest/runtime-disk.js';
+import { ImageStore } from '../vm/images/image-store.js';
 import { ProfileStore } from '../vm/profiles/profile-store.js';
 import type { VmProvider } from '../vm/provider.js';
 import { createLocalProvider } from '../vm/providers/local/local-provider.js';
+import { createQemuProvider } from '../vm/providers/qemu/qemu-provider.js';
 
-/** The bundled program that runs inside machines. */
-export function agentProgram(): string {
-  return join(packageRoot(), 'dist', 'agent', 'agent.mjs');
+/** What {@link createProviders} is told. */
+export interface ProvidersOptions {
+  readonly home: HomePaths;
+  readonly log: Logger;
+  /** Address of the agent door: `unix:/path` or `host:port`. */
+  readonly door: string;
+  /** Short directory for the sockets of virtual machines. */
+  readonly runDir: string;
 }
 
-/** The providers that a hub with this configuration has; `vm-agent doctor` looks at the same ones. */
-export function createProviders({ home }: HubConfig, log: Logger): readonly VmProvider[] {
-  const local = createLocalProvider({
-    machinesDir: home.machinesDir,
-    agentProgram: agentProgram(),
-    nodePath: process.execPath,
+/** A provider that may have something to end with its hub. */
+export type HubProvider = VmProvider & { close?(): void };
+
+/** The bundled program that runs inside machines. */
+const agentProgram = () => join(packageRoot(), 'dist', 'agent', 'agent.mjs');
+
+/** The providers that a hub has; `vm-agent doctor` looks at the same ones. */
+export function createProviders(options: ProvidersOptions): readonly HubProvider[] {
+  const { home, log } = options;
+  const program = { agentProgram: agentProgram(), nodePath: process.execPath };
+  const local = createLocalProvider({ machinesDir: home.machinesDir, ...program, log });
+  return [...virtualMachines(options), local];
+}
+
+/** Guests reach a door on a unix socket only: with another one there are no virtual machines. */
+function virtualMachines({ home, log, door, runDir }: ProvidersOptions): readonly HubProvider[] {
+  if (!door.startsWith('unix:')) {
+    log.warn('no virtual machines: the agent door is not a unix socket', { door });
+    return [];
+  }
+  const disk = { dir: home.runtimeDisksDir, agentProgram: agentProgram(), nodePath: process.execPath };
+  const uid = process.getuid?.();
+  const qemu = createQemuProvider({
+    dir: home.qemuDir,
+    runDir,
+    doorSocket: door.slice('unix:'.length),
+    images: new ImageStore(home.imagesDir),
+    runtimeDisk: async (signal) => (await ensureRuntimeDisk(disk, signal)).path,
+    ...(uid === undefined ? {} : { uid }),
     log,
   });
-  return [local];
+  return [qemu];
 }
 
 /** What machines can be furnished with: profiles that come with the package, and the user's own. */

@@ -18,7 +18,11 @@ export interface HomePaths {
   readonly imagesDir: string;
   /** The user's own profiles, NAME.json; may be missing. */
   readonly profilesDir: string;
-  /** One directory a machine. */
+  /** Everything of QEMU's machines. */
+  readonly qemuDir: string;
+  /** Disks with Node.js and the agent for virtual machines, by content. */
+  readonly runtimeDisksDir: string;
+  /** One directory a machine of the local provider. */
   readonly machinesDir: string;
   /** Held by the hub that runs on this home. */
   readonly lockFile: string;
@@ -42,6 +46,8 @@ export function homePaths(root: string): HomePaths {
     logsDir: join(root, 'logs'),
     imagesDir: join(root, 'images'),
     profilesDir: join(root, 'profiles'),
+    qemuDir: join(root, 'qemu'),
+    runtimeDisksDir: join(root, 'runtime'),
     machinesDir: join(root, 'machines'),
     lockFile: join(root, 'data', 'hub.lock'),
   };

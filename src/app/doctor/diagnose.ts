@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { silentLogger } from '../../base/logger.js';
 import type { HubConfig } from '../../config/hub-config.js';
 import type { VmProvider } from '../../vm/provider.js';
@@ -16,10 +19,13 @@ export interface DiagnoseOptions {
   readonly providers?: readonly VmProvider[];
 }
 
-/** Looks at this host without changing anything: what a hub needs, what is there, and what mends the rest. */
+/**
+ * Looks at this host: what a hub needs, what is there, and what mends the rest. It changes nothing, but keeps what it
+ * found out about acceleration in a home that is there.
+ */
 export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
   const { config, env, signal } = options;
-  const providers = options.providers ?? createProviders(config, silentLogger);
+  const providers = options.providers ?? (await providersToLookAt(config));
   const [ports, home, machines, git, tools, kvm] = await Promise.all([
     portChecks(config),
     homeChecks(config.home),
@@ -41,6 +47,13 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
     ...tools,
   ];
   return { works: checks.every((check) => check.status !== 'bad'), checks };
+}
+
+/** They start no machine here, so that the places of sockets do not matter. */
+async function providersToLookAt({ home }: HubConfig): Promise<readonly VmProvider[]> {
+  if (existsSync(home.root)) await mkdir(home.qemuDir, { recursive: true, mode: 0o700 }).catch(() => {});
+  const door = `unix:${join(home.root, 'door', 'hub.sock')}`;
+  return createProviders({ home, log: silentLogger, door, runDir: join(home.root, 'run') });
 }
 
 const noProvider: Check = {
