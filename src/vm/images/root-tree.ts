@@ -41,7 +41,7 @@ const FAKEROOT_STATE = 'fakeroot.state';
  */
 export async function treeMode(builder: Builder, env: NodeJS.ProcessEnv): Promise<TreeMode> {
   if (builder.uid === 0) {
-    requireTools(['mmdebstrap', 'unshare', 'tar'], env);
+    requireTools(['mmdebstrap', 'setpriv', 'unshare', 'tar'], env);
     return 'root';
   }
   requireTools(['mmdebstrap', 'tar', 'fakeroot'], env);
@@ -56,9 +56,10 @@ export async function treeMode(builder: Builder, env: NodeJS.ProcessEnv): Promis
 export async function makeTree(mode: TreeMode, plan: TreePlan, options: DraftOptions): Promise<RootTree> {
   await writeOverlay(plan.overlay, options);
   if (mode === 'root') {
-    // In namespaces of its own, so that a build that is killed leaves neither processes nor mounts.
+    // In namespaces of its own that end with this process: a build that is killed leaves neither processes nor mounts.
     const apart = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--'];
-    await runTool('unshare', [...apart, 'mmdebstrap', ...debstrapArgs(mode, plan, TREE)], options);
+    const words = ['unshare', ...apart, 'mmdebstrap', ...debstrapArgs(mode, plan, TREE)];
+    await runTool('setpriv', ['--pdeathsig', 'KILL', '--', ...words], options);
     return { dir: join(options.cwd, TREE), as: [] };
   }
   await runTool('mmdebstrap', debstrapArgs(mode, plan, TREE_TAR), options);

@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { systemClock } from '../../base/clock.js';
 import { signalProcess, start } from '../../base/process.js';
 import { HubError } from '../../model/hub-error.js';
 
@@ -20,6 +21,8 @@ export interface ToolOptions {
 /** Most lines kept of what a tool said. */
 const TAIL_LINES = 15;
 const MAX_LINE = 500;
+/** How long an aborted tool may take to clean up. */
+const KILL_AFTER_MS = 5_000;
 const MAX_OUTPUT = 4 * 1024 * 1024;
 
 /** Where Debian puts tools for administrators; not in the PATH of a normal user. */
@@ -54,6 +57,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'qemu-img': 'qemu-utils',
   mke2fs: 'e2fsprogs',
   unshare: 'util-linux',
+  setpriv: 'util-linux',
   fakeroot: 'fakeroot',
   fakechroot: 'fakechroot',
   newuidmap: 'uidmap',
@@ -89,8 +93,14 @@ export async function runTool(file: string, args: readonly string[], options: To
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }),
   });
-  const kill = () => child.pid !== undefined && signalProcess(-child.pid, 'SIGKILL');
-  signal.addEventListener('abort', kill, { once: true });
+  let timer: Disposable | undefined;
+  const send = (name: NodeJS.Signals) => child.pid !== undefined && signalProcess(-child.pid, name);
+  const end = () => {
+    // It gets a moment to remove what it made elsewhere.
+    send('SIGTERM');
+    timer = systemClock.after(KILL_AFTER_MS, () => send('SIGKILL'));
+  };
+  signal.addEventListener('abort', end, { once: true });
   try {
     const ended = new Promise<number | null>((resolve, reject) => {
       child.once('error', reject);
@@ -105,7 +115,8 @@ export async function runTool(file: string, args: readonly string[], options: To
     if (code === 0) return stdout;
     throw failure(file, code, tail);
   } finally {
-    signal.removeEventListener('abort', kill);
+    signal.removeEventListener('abort', end);
+    timer?.[Symbol.dispose]();
   }
 }
 
