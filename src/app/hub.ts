@@ -25,7 +25,7 @@ import { VmManager } from '../vm/vm-manager.js';
 import { lockHome } from './home-dirs.js';
 import { openHttpDoors } from './http-doors.js';
 import { createProfiles, createProviders } from './providers.js';
-import { makePrivateDir, makeRuntimeDir, removeRuntimeDir } from './runtime-dir.js';
+import { makeDoorDir, makeRuntimeDir, openToMachines, removeRuntimeDir } from './runtime-dir.js';
 import { packageVersion } from './version.js';
 
 /** What a hub is made of. */
@@ -80,10 +80,9 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   const token = await ensureTokenFile(home.tokenFile);
   const runtimeDir = await makeRuntimeDir(home.root, env, ownUid() ?? 0);
   const { ctx, store } = await openStorage(setup, parts);
-  const doorAddress =
-    config.door || `unix:${join(await makePrivateDir(join(runtimeDir, 'door')), 'hub.sock')}`;
-  const machines = join(runtimeDir, 'vm');
-  const providers = createProviders({ home, log, door: doorAddress, runDir: machines });
+  const doorSocket = join(await makeDoorDir(runtimeDir), 'hub.sock');
+  const doorAddress = config.door || `unix:${doorSocket}`;
+  const providers = createProviders({ home, log, doorSocket, runDir: join(runtimeDir, 'vm') });
   for (const provider of providers) parts.defer(() => provider.close?.());
   const { hub, vm, expiry } = createCore(setup, ctx, { store, door: doorAddress, providers });
   // Machines that run see the directory of the door: it must stay the same one for them.
@@ -95,7 +94,9 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   const operators = usingServer(parts, createOperatorServer({ hub, vm, rule, bridge: pass, log, observe }));
   parts.defer(() => hub.close());
   await hub.start();
-  await door.listen(doorAddress);
+  await door.listen(`unix:${doorSocket}`);
+  await openToMachines(doorSocket);
+  if (config.door) await door.listen(config.door);
   parts.use(vm);
   await vm.recover();
   await hub.recover();

@@ -13,8 +13,8 @@ import { createQemuProvider } from '../vm/providers/qemu/qemu-provider.js';
 export interface ProvidersOptions {
   readonly home: HomePaths;
   readonly log: Logger;
-  /** Address of the agent door: `unix:/path` or `host:port`. */
-  readonly door: string;
+  /** Unix socket of the agent door: the only one that guests reach. */
+  readonly doorSocket: string;
   /** Short directory for the sockets of virtual machines. */
   readonly runDir: string;
 }
@@ -30,27 +30,21 @@ export function createProviders(options: ProvidersOptions): readonly HubProvider
   const { home, log } = options;
   const program = { agentProgram: agentProgram(), nodePath: process.execPath };
   const local = createLocalProvider({ machinesDir: home.machinesDir, ...program, log });
-  return [...virtualMachines(options), local];
+  return [virtualMachines(options), local];
 }
 
-/** Guests reach a door on a unix socket only: with another one there are no virtual machines. */
-function virtualMachines({ home, log, door, runDir }: ProvidersOptions): readonly HubProvider[] {
-  if (!door.startsWith('unix:')) {
-    log.warn('no virtual machines: the agent door is not a unix socket', { door });
-    return [];
-  }
+function virtualMachines({ home, log, doorSocket, runDir }: ProvidersOptions): HubProvider {
   const disk = { dir: home.runtimeDisksDir, agentProgram: agentProgram(), nodePath: process.execPath };
   const uid = process.getuid?.();
-  const qemu = createQemuProvider({
+  return createQemuProvider({
     dir: home.qemuDir,
     runDir,
-    doorSocket: door.slice('unix:'.length),
+    doorSocket,
     images: new ImageStore(home.imagesDir),
     runtimeDisk: async (signal) => (await ensureRuntimeDisk(disk, signal)).path,
     ...(uid === undefined ? {} : { uid }),
     log,
   });
-  return [qemu];
 }
 
 /** What machines can be furnished with: profiles that come with the package, and the user's own. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Longest path of a unix socket; Node.js cuts longer ones silently. */
@@ -23,6 +23,22 @@ export async function makePrivateDir(path: string): Promise<string> {
   const own = process.getuid === undefined || stat.uid === process.getuid();
   if (stat.isDirectory() && own && (stat.mode & 0o077) === 0) return path;
   throw new Error(`${path} must be a directory of this user with mode 0700`);
+}
+
+/**
+ * Makes the directory of the agent door's socket in a runtime directory, which is closed to everybody else. Virtual
+ * machines of root have users of their own and are shown this directory alone: they may pass it.
+ */
+export async function makeDoorDir(runtimeDir: string): Promise<string> {
+  const path = join(runtimeDir, 'door');
+  await mkdir(path, { mode: 0o700, recursive: true });
+  if (process.getuid?.() === 0) await chmod(path, 0o711);
+  return path;
+}
+
+/** Lets those who may pass its directory connect to a socket. Who speaks there has to say a secret first. */
+export function openToMachines(socket: string): Promise<void> {
+  return chmod(socket, 0o666);
 }
 
 /** Removes a runtime directory with the sockets of a hub that has ended and has no machines. */

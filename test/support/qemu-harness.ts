@@ -28,7 +28,7 @@ export interface QemuHarness extends ProviderHarness {
 
 /** How long a machine may take until its stand-in dials. Emulated processors are slow. */
 const DIAL_MS = 60_000;
-const COMMAND_MS = 60_000;
+const COMMAND_MS = 120_000;
 /** What the first harness found out takes seconds, and stays true. */
 let acceleration: string | undefined;
 
@@ -178,6 +178,7 @@ export async function qemuHarness(more: Partial<QemuProviderOptions> = {}): Prom
   const doorSocket = join(dir, 'door', 's');
   await mkdir(join(dir, 'door'));
   const door = await StandInDoor.listen(doorSocket);
+  await chmod(join(dir, 'door'), 0o711);
   await chmod(doorSocket, 0o666);
   const runtime = await standInDisk(dir);
   const proof = join(dir, 'qemu', 'acceleration.json');

@@ -52,8 +52,8 @@ export async function diagnose(options: DiagnoseOptions): Promise<Diagnosis> {
 /** They start no machine here, so that the places of sockets do not matter. */
 async function providersToLookAt({ home }: HubConfig): Promise<readonly VmProvider[]> {
   if (existsSync(home.root)) await mkdir(home.qemuDir, { recursive: true, mode: 0o700 }).catch(() => {});
-  const door = `unix:${join(home.root, 'door', 'hub.sock')}`;
-  return createProviders({ home, log: silentLogger, door, runDir: join(home.root, 'run') });
+  const doorSocket = join(home.root, 'door', 'hub.sock');
+  return createProviders({ home, log: silentLogger, doorSocket, runDir: join(home.root, 'run') });
 }
 
 const noProvider: Check = {

@@ -48,11 +48,14 @@ export async function probeHost(uid: number | undefined, signal: AbortSignal): P
   return { version, namespaces: true, sandbox: true, noInternet: await internetProblem(signal) };
 }
 
-/** Every IPv4 address of this host, and the networks where clouds tell secrets; machines must not reach them. */
+/**
+ * What machines must not reach: every IPv4 address of this host, the network where clouds tell secrets, and what lies
+ * on the host's side under the addresses of the guest's own network.
+ */
 export function closedNetworks(): readonly string[] {
   const own = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   const addresses = own.filter((item) => item.family === 'IPv4').map((item) => `${item.address}/32`);
-  return [...new Set([...addresses, '127.0.0.0/8', '169.254.0.0/16'])].sort();
+  return [...new Set([...addresses, '127.0.0.0/8', '169.254.0.0/16', '10.0.2.0/24'])].sort();
 }
 
 async function namespaceProblem(signal: AbortSignal): Promise<string | undefined> {

@@ -143,9 +143,7 @@ export class MachineRunner {
     await mkdir(this.options.runDir, { recursive: true, mode: 0o700 });
     await mkdir(dir, { mode: 0o700 });
     const { uid } = record;
-    if (uid === undefined) return;
-    await chown(dir, uid, uid);
-    await openDoor(this.options.doorSocket);
+    if (uid !== undefined) await chown(dir, uid, uid);
   }
 
   private async launchPlan({ paths, record, hardware, image, host, paused }: StartPlan) {
@@ -242,15 +240,6 @@ async function writeOwned(path: string, data: Buffer, uid: number | undefined): 
   await rm(path, { recursive: true, force: true });
   await writePrivate(path, data);
   if (uid !== undefined) await lchown(path, uid, uid);
-}
-
-/**
- * Lets machines with users of their own connect to the door's socket. The directory above is closed to everybody
- * else; machines see the door's directory alone.
- */
-export async function openDoor(socket: string): Promise<void> {
-  await chmod(dirname(socket), 0o711);
-  await chmod(socket, 0o666).catch(() => {});
 }
 
 /** Images hold no secrets, and lie below a directory that is closed. */
