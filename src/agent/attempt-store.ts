@@ -56,7 +56,8 @@ export class AttemptStore {
     const { lived, attempts } = await keeper.takeOver();
     const found = new Map(attempts.map((one) => [attemptKey(one.attempt), one]));
     await this.endUnknown([...found.values()]);
-    await this.killAll(this.marks(''), new Set([...found.values()].map(({ attempt }) => attempt.mark)));
+    if (!journal.isNew)
+      await this.killAll(this.marks(''), new Set([...found.values()].map(({ attempt }) => attempt.mark)));
     await this.removeUnknownSpools();
     const running: TakenOver[] = [];
     for (const { started, ended } of journal.all()) {

@@ -52,6 +52,8 @@ export class Journal {
     private last: number,
     /** Ids of damaged journals that this one goes on from: what they started may still run. */
     readonly former: readonly string[],
+    /** Whether it was begun just now: nothing on this machine can be of it. */
+    readonly isNew = false,
   ) {}
 
   /** Opens the journal, or begins a new one when there is none of this generation of the machine. */
@@ -61,7 +63,7 @@ export class Journal {
     const head = known[0];
     const { vmGeneration } = options;
     if (head?.kind !== 'journal' || head.vmGeneration !== vmGeneration) {
-      const journal = new Journal(file, vmGeneration, freshId(), 0, []);
+      const journal = new Journal(file, vmGeneration, freshId(), 0, [], true);
       await file.rewrite([journal.head()]);
       return journal;
     }

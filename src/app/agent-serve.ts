@@ -4,6 +4,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { Agent } from '../agent/agent.js';
 import { type AgentConfig, ConfigError, type ConfigSources, loadAgentConfig } from '../agent/agent-config.js';
 import { findKillScope, type KillScope } from '../agent/kill-scope.js';
+import { openChannel } from '../agent/link/channel.js';
 import { HubLink } from '../agent/link/hub-link.js';
 import { taskCgroup } from '../agent/task-cgroup.js';
 import { systemClock } from '../base/clock.js';
@@ -62,7 +63,6 @@ class AgentProgram {
       for (;;) {
         await this.live(config, host, log);
         if (!this.endedBy('woken')) return this.endedBy('left') ? EXIT_LEFT : 0;
-        await host?.awake();
         config = loadAgentConfig(this.sources);
       }
     } finally {
@@ -75,12 +75,15 @@ class AgentProgram {
     this.ending = 'stopped';
     this.stop = new AbortController();
     const { signal } = this.stop;
+    const { door, agentId, token } = config;
+    // The connection is made while the agent gets ready.
+    const dialed = openChannel({ door, agentId, token }, signal);
+    dialed.catch(() => {});
     const agent = await this.createAgent(config, log);
     this.agent = agent;
     try {
       host?.started();
-      const { door, agentId, token } = config;
-      const link = new HubLink({ door, agentId, token, side: agent, clock: systemClock, log });
+      const link = new HubLink({ door, agentId, token, side: agent, dialed, clock: systemClock, log });
       log.info('agent started', { door, version: packageJson.version, vmGeneration: config.vmGeneration });
       await link.run(signal);
       log.info('agent stopped', { ending: this.ending });

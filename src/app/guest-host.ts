@@ -2,7 +2,7 @@ import type { AgentConfig } from '../agent/agent-config.js';
 import type { BootSource } from '../agent/guest/boot-source.js';
 import { type ControlMessage, controlMessageFrom } from '../agent/guest/control-message.js';
 import { ControlPort } from '../agent/guest/control-port.js';
-import { growRoot, nameMachine, reseed, setClock } from '../agent/guest/machine.js';
+import { growRoot, nameMachine, setClock } from '../agent/guest/machine.js';
 import { systemClock } from '../base/clock.js';
 import { runDetached } from '../base/detached.js';
 import { messageOf } from '../base/errno.js';
@@ -13,20 +13,15 @@ type Woken = Extract<ControlMessage, { type: 'woken' }>;
 
 /** The host of a virtual machine, as its agent sees it: it says who the machine is, wakes it, and sets its clock. */
 export class GuestHost {
-  private readonly port: ControlPort | undefined;
-  private waking: Promise<void> = Promise.resolve();
+  private port: ControlPort | undefined;
   private unanswered = false;
 
   private constructor(
     private readonly source: BootSource,
-    controlPort: string | undefined,
+    private readonly controlPort: string | undefined,
     private readonly log: Logger,
     private readonly onWoken: () => void,
-  ) {
-    const onMessage = (message: unknown) => this.receive(message);
-    if (controlPort !== undefined)
-      this.port = new ControlPort({ port: controlPort, onMessage, clock: systemClock, log });
-  }
+  ) {}
 
   /**
    * Prepares the machine as its boot disk says, once a boot, and listens to its host; undefined for an agent that is
@@ -44,13 +39,11 @@ export class GuestHost {
     return new GuestHost(source, controlPort, log, onWoken);
   }
 
-  /** Resolves when the machine is ready for the agent of its new life. */
-  async awake(): Promise<void> {
-    await this.waking;
-  }
-
-  /** An agent has started: nothing of an older life runs any more. */
+  /** An agent has started: nothing of an older life runs any more. From the first one on the host is listened to. */
   started(): void {
+    const { controlPort: port, log } = this;
+    const onMessage = (message: unknown) => this.receive(message);
+    if (port !== undefined) this.port ??= new ControlPort({ port, onMessage, clock: systemClock, log });
     if (this.unanswered) this.port?.send({ type: 'done', of: 'woken' });
     this.unanswered = false;
   }
@@ -74,7 +67,6 @@ export class GuestHost {
         this.wake(message);
         break;
       case 'time':
-        runDetached(log, 'clock', () => setClock(message.timeMs, systemClock.now()));
         break;
       case 'grow':
         runDetached(log, 'grow', async () => {
@@ -86,19 +78,13 @@ export class GuestHost {
   }
 
   /** What is told is kept first: also an agent that is started anew must not believe the past. */
-  private wake({ boot, timeMs, seed }: Woken): void {
+  private wake({ boot }: Woken): void {
     const { log, source } = this;
     log.info('the memory of this machine was restored', { vmGeneration: boot.vmGeneration });
     const before = source.kept();
     source.keep(boot);
     this.unanswered = true;
-    this.waking = this.waking.then(async () => {
-      const steps = [reseed(seed), setClock(timeMs, systemClock.now())];
-      if (before?.hostname !== boot.hostname) steps.push(nameMachine(boot));
-      for (const step of await Promise.allSettled(steps))
-        if (step.status === 'rejected')
-          log.error('the machine could not be woken as it should be', { cause: messageOf(step.reason) });
-    });
+    if (before?.hostname !== boot.hostname) runDetached(log, 'name', () => nameMachine(boot));
     this.onWoken();
   }
 }
@@ -106,7 +92,7 @@ export class GuestHost {
 /** A machine whose clock is behind what its host knew before is told; otherwise its clock is the better one. */
 async function prepare(boot: GuestBoot, log: Logger): Promise<void> {
   try {
-    if (systemClock.now() < boot.timeMs) await setClock(boot.timeMs, systemClock.now());
+    if (systemClock.now() < boot.timeMs) await setClock(boot.timeMs);
     await nameMachine(boot);
   } catch (err) {
     log.warn('the machine could not be prepared', { cause: messageOf(err) });

@@ -1,20 +1,20 @@
-import { closeSync, constants, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { arch } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../base/clock.js';
-import { isErrno, messageOf } from '../../base/errno.js';
+import { messageOf } from '../../base/errno.js';
+import { JsonSocket } from '../../base/json-socket.js';
 import type { Logger } from '../../base/logger.js';
+import { signalProcess, start } from '../../base/process.js';
+import { PORT_SCRIPT } from './port-script.js';
 
 const PORTS = '/sys/class/virtio-ports';
-/**
- * Such a port cannot be waited for: Node.js takes it for no kind of stream that it knows, and a read that blocks would
- * hold a thread of the process and its end. One read that finds nothing costs some microseconds.
- */
-const POLL_MS = 100;
-/** Until the port is there: a driver may be loaded late. */
-const MISSING_POLL_MS = 1000;
-const BUFFER_BYTES = 64 * 1024;
-const MAX_LINE_BYTES = 256 * 1024;
-const NEWLINE = 0x0a;
+/** Until the port is tried again: a driver may be loaded late, an agent that ends may still hold it. */
+const RETRY_MS = 1000;
+/** Numbers of the system call settimeofday. */
+const SET_TIME: Readonly<Record<string, number>> = { x64: 164, arm64: 170 };
 
 /** What {@link ControlPort} needs. */
 export interface ControlPortOptions {
@@ -27,106 +27,63 @@ export interface ControlPortOptions {
 
 /**
  * The wire between the host and the agent of its guest: one JSON object a line. Nothing of the guest's network is
- * needed for it, and it works at once after memory was restored. Each time the host connects it is told `ready`.
+ * needed for it, and it works at once after memory was restored; clock and random numbers are put right before the
+ * agent hears of that. Each time the host connects it is told `ready`.
  */
 export class ControlPort {
-  private readonly buffer = Buffer.alloc(BUFFER_BYTES);
-  private rest: Buffer = Buffer.alloc(0);
-  private fd: number | undefined;
+  private child: ChildProcess | undefined;
   private timer: Disposable | undefined;
-  private connected = false;
-  private warned = false;
+  private troubles = 0;
+  private closed = false;
 
   constructor(private readonly options: ControlPortOptions) {
-    this.poll();
+    this.open();
   }
 
   /** Tells the host something; it is dropped when nobody is there to hear it. */
   send(message: object): void {
-    if (this.fd === undefined) return;
-    try {
-      writeSync(this.fd, `${JSON.stringify(message)}\n`);
-    } catch (err) {
-      if (!isErrno(err, 'EAGAIN', 'EPIPE')) this.lose(err);
-    }
+    this.child?.stdin?.write(`${JSON.stringify(message)}\n`);
   }
 
   close(): void {
+    this.closed = true;
     this.timer?.[Symbol.dispose]();
-    if (this.fd !== undefined) closeSync(this.fd);
-    this.fd = undefined;
+    if (this.child?.pid !== undefined) signalProcess(this.child.pid, 'SIGKILL');
   }
 
-  private poll(): void {
-    this.fd ??= this.open();
-    if (this.fd !== undefined) this.readAll(this.fd);
-    const waitMs = this.fd === undefined ? MISSING_POLL_MS : POLL_MS;
-    this.timer = this.options.clock.after(waitMs, () => this.poll());
-  }
-
-  private open(): number | undefined {
-    const { port, log } = this.options;
+  private open(): void {
     try {
-      const { O_RDWR, O_NONBLOCK, O_NOCTTY } = constants;
-      return openSync(portPath(port), O_RDWR | O_NONBLOCK | O_NOCTTY);
+      this.child = this.startScript(portPath(this.options.port));
     } catch (err) {
-      if (!this.warned) log.warn('the control port cannot be opened', { port, cause: messageOf(err) });
-      this.warned = true;
-      return undefined;
+      this.retry(messageOf(err));
     }
   }
 
-  private readAll(fd: number): void {
-    try {
-      for (;;) {
-        const count = readSync(fd, this.buffer);
-        // Nobody is at the other end.
-        if (count === 0) {
-          this.connected = false;
-          this.rest = Buffer.alloc(0);
-          return;
-        }
-        this.greet();
-        this.take(this.buffer.subarray(0, count));
-      }
-    } catch (err) {
-      if (isErrno(err, 'EAGAIN')) this.greet();
-      else this.lose(err);
-    }
+  private startScript(path: string): ChildProcess {
+    const args = ['-e', PORT_SCRIPT, path, String(SET_TIME[arch()] ?? 0)];
+    const child = start('perl', args, { cwd: '/', env: {}, stdio: ['pipe', 'pipe', 'inherit'] });
+    child.stdin?.on('error', () => {});
+    // A pipe of a child is a socket for Node.js.
+    new JsonSocket(child.stdout as Socket, (message) => this.receive(message));
+    child.once('error', (err) => this.retry(err.message));
+    child.once('exit', (code) => this.retry(`its process ended with ${code}`));
+    return child;
   }
 
-  private greet(): void {
-    if (this.connected) return;
-    this.connected = true;
-    this.send({ type: 'ready' });
+  private receive(message: unknown): void {
+    const { type } = message as { type?: unknown };
+    if (type === 'linked') this.send({ type: 'ready' });
+    else this.options.onMessage(message);
   }
 
-  private take(data: Buffer): void {
-    this.rest = Buffer.concat([this.rest, data]);
-    for (let at = this.rest.indexOf(NEWLINE); at >= 0; at = this.rest.indexOf(NEWLINE)) {
-      const line = this.rest.toString('utf8', 0, at);
-      this.rest = this.rest.subarray(at + 1);
-      this.receive(line);
-    }
-    if (this.rest.length > MAX_LINE_BYTES) this.rest = Buffer.alloc(0);
-  }
-
-  private receive(line: string): void {
-    let message: unknown;
-    try {
-      message = JSON.parse(line);
-    } catch {
-      this.options.log.warn('the control port brought what is not JSON', { bytes: line.length });
-      return;
-    }
-    this.options.onMessage(message);
-  }
-
-  private lose(err: unknown): void {
-    this.options.log.warn('the control port failed', { cause: messageOf(err) });
-    if (this.fd !== undefined) closeSync(this.fd);
-    this.fd = undefined;
-    this.connected = false;
+  private retry(cause: string): void {
+    const { clock, log, port } = this.options;
+    if (this.closed) return;
+    this.child = undefined;
+    this.troubles += 1;
+    if (this.troubles === 1) log.warn('the control port is not there', { port, cause });
+    this.timer?.[Symbol.dispose]();
+    this.timer = clock.after(RETRY_MS, () => this.open());
   }
 }
 

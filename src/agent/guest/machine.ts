@@ -5,37 +5,20 @@ import { run } from '../../base/process.js';
 import type { GuestBoot } from '../../model/guest-boot.js';
 import { devicePath } from './boot-source.js';
 
-/** A clock that is this near is left alone: a step backwards confuses builds. */
-const CLOCK_TOLERANCE_MS = 100;
 const LIMIT_MS = 10_000;
 const GROW_LIMIT_MS = 120_000;
 const ROOT_DISK = 'vma-root';
 const NAME_SERVER = 'nameserver 10.0.2.3\noptions timeout:3 attempts:3\n';
 const NO_NAME_SERVER = '# The network of this machine is isolated: there is no name server.\n';
 
-/**
- * Mixes the seed (standard input) into the kernel's pool, and makes the kernel take new keys from the pool at once
- * (RNDRESEEDCRNG) instead of within a minute. Perl is in every Debian and Ubuntu; Node.js has no ioctl.
- */
-const RESEED = `local $/; my $seed = <STDIN>;
-open(my $random, '+<', '/dev/urandom') or die "open: $!";
-syswrite($random, $seed) == length($seed) or die "write: $!";
-defined(ioctl($random, 0x5207, 0)) or die "ioctl: $!";`;
-
-/** Makes the kernel's random numbers differ from those of every other life of this machine. */
-export async function reseed(seed: Buffer): Promise<void> {
-  await tool('perl', ['-e', RESEED], seed);
-}
-
-/** Sets the clock, unless it is right. */
-export async function setClock(timeMs: number, now: number): Promise<void> {
-  if (Math.abs(timeMs - now) < CLOCK_TOLERANCE_MS) return;
+/** Sets the clock. */
+export async function setClock(timeMs: number): Promise<void> {
   await tool('date', ['--utc', '--set', `@${(timeMs / 1000).toFixed(3)}`]);
 }
 
 /** Makes the root file system as large as its disk. */
 export async function growRoot(): Promise<void> {
-  await tool('resize2fs', [devicePath(ROOT_DISK)], undefined, GROW_LIMIT_MS);
+  await tool('resize2fs', [devicePath(ROOT_DISK)], GROW_LIMIT_MS);
 }
 
 /**
@@ -69,14 +52,8 @@ async function change(path: string, to: (text: string) => string): Promise<void>
   await rename(`${path}.vm-agent`, path);
 }
 
-async function tool(
-  name: string,
-  args: readonly string[],
-  input?: Buffer,
-  timeoutMs = LIMIT_MS,
-): Promise<void> {
-  const given = input === undefined ? {} : { input };
-  const { code, stderr } = await run(name, args, { ...given, timeoutMs, env: TOOL_ENV }).catch((err) => {
+async function tool(name: string, args: readonly string[], timeoutMs = LIMIT_MS): Promise<void> {
+  const { code, stderr } = await run(name, args, { timeoutMs, env: TOOL_ENV }).catch((err) => {
     throw isErrno(err, 'ENOENT') ? new Error(`${name} is not installed`, { cause: err }) : err;
   });
   if (code !== 0) throw new Error(`${name} ended with ${code}: ${stderr.trim().slice(0, 300)}`);

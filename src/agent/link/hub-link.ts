@@ -4,7 +4,7 @@ import type { Clock } from '../../base/clock.js';
 import { messageOf } from '../../base/errno.js';
 import type { Logger } from '../../base/logger.js';
 import type { AgentSide } from '../session.js';
-import { type ChannelOptions, openChannel } from './channel.js';
+import { type Channel, type ChannelOptions, openChannel } from './channel.js';
 import { HubSession, type SessionEnd } from './hub-session.js';
 
 const MIN_WAIT_MS = 200;
@@ -16,6 +16,8 @@ const REFUSED_MAX_MS = 60_000;
 /** What {@link HubLink} needs. */
 export interface HubLinkOptions extends ChannelOptions {
   readonly side: AgentSide;
+  /** For the first session: a connection that was begun before the agent was ready. Default: none. */
+  readonly dialed?: Promise<Channel>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -33,8 +35,11 @@ export class HubLink {
     minMs: MIN_WAIT_MS,
   });
   private spreadMs = MAX_WAIT_MS;
+  private dialed: Promise<Channel> | undefined;
 
-  constructor(private readonly options: HubLinkOptions) {}
+  constructor(private readonly options: HubLinkOptions) {
+    this.dialed = options.dialed;
+  }
 
   /** Resolves when the signal aborts, or when the hub or the agent said that it is not to come back. */
   async run(signal: AbortSignal): Promise<void> {
@@ -56,7 +61,9 @@ export class HubLink {
 
   private async session(signal: AbortSignal): Promise<SessionEnd> {
     const { side, clock, log } = this.options;
-    const channel = await openChannel(this.options, signal);
+    const channel = await (this.dialed ?? openChannel(this.options, signal)).finally(() => {
+      this.dialed = undefined;
+    });
     try {
       return await new HubSession({ channel, side, clock, log }).run(signal);
     } finally {
