@@ -45,7 +45,9 @@ export class CreateCommand extends BaseCommand {
   allowHostSudo = Option.Boolean('--allow-host-sudo', false, {
     description: 'let tasks use sudo where the machine is this host',
   });
-  timeout = Option.String('--timeout', { description: '<time> how long making it may take (default 10m)' });
+  timeout = Option.String('--timeout', {
+    description: '<time> how long making it may take (default 10m; 30m with a profile)',
+  });
   hubUrl = Option.String('--hub-url', { description: '<url> of the first system; ignored' });
   name = Option.String();
 

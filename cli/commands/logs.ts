@@ -74,7 +74,7 @@ export class LogsCommand extends BaseCommand {
     const text = lines === 0 ? '' : await client.vm.console(this.name, lines ?? 0);
     if (this.json) await this.print(jsonLine({ text }));
     else if (text === '') this.note(`the console of ${this.name} is empty`);
-    else await this.print(text.endsWith('\n') ? safe(text) : `${safe(text)}\n`);
+    else await this.print(`${safe(text.replace(/\r+\n/g, '\n')).trimEnd()}\n`);
     return 0;
   }
 

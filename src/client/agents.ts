@@ -15,6 +15,7 @@ import type { CallOptions, Transport } from './transport.js';
 export type AgentFilter = Pick<DeepPartial<ListAgentsRequest>, 'status' | 'type' | 'capability'>;
 
 const DEFAULT_CREATE_SECONDS = 600;
+const DEFAULT_FURNISH_SECONDS = 1_800;
 /** Time for the hub to answer after its own limit has run out. */
 const ANSWER_MS = 30_000;
 const REMOVE_MS = 15 * 60_000;
@@ -43,7 +44,8 @@ export class AgentsClient {
 
   /** Makes a machine that becomes an agent; resolves when the agent can run a command. */
   create(request: DeepPartial<CreateAgentRequest>, options: CallOptions = {}): Promise<CreateAgentResponse> {
-    const seconds = request.timeout?.seconds ?? DEFAULT_CREATE_SECONDS;
+    const seconds =
+      request.timeout?.seconds ?? (request.profile ? DEFAULT_FURNISH_SECONDS : DEFAULT_CREATE_SECONDS);
     const deadlineMs = options.deadlineMs ?? seconds * 1000 + ANSWER_MS;
     const message = CreateAgentRequest.fromPartial(request);
     return this.transport.unary(HubService.createAgent, message, { ...options, deadlineMs });

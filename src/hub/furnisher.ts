@@ -58,9 +58,11 @@ export class Furnisher {
   private async packages(profile: Profile, { maySudo, run, tell }: PackageTools): Promise<string> {
     const { packages } = profile;
     await tell('looking which are installed');
-    const check = await run(packageCheck(profile));
-    if (check.state === 'SUCCEEDED') return `${packages.length} installed already`;
-    const missing = check.outcome?.stdoutTail.trim() || packages.join(' ');
+    const look = packageCheck(profile);
+    const check = await run(look);
+    if (check.state !== 'SUCCEEDED') throw failure(profile, look, check);
+    const missing = check.outcome?.stdoutTail.trim() ?? '';
+    if (missing === '') return `${packages.length} installed already`;
     if (!maySudo) return `skipped, not installed: ${missing} (${NO_SUDO})`;
     const install = packageInstall(profile);
     await tell(`installing ${missing}`);

@@ -16,6 +16,8 @@ const METADATA_BYTES = 16_384;
 const SIZE_PATTERN = /^\d{1,12}(\.\d{1,3})?\s?([KMGT](i?B)?|B)?$/i;
 const SIZE_RULE = 'a size such as 4G or 512MiB';
 const DEFAULT_CREATE_MS = 600_000;
+/** Packages may come over a slow line, into an emulated machine. */
+const DEFAULT_FURNISH_MS = 1_800_000;
 const MAX_CREATE_MS = 3_600_000;
 const MAX_LIFE_MS = 365 * 86_400_000;
 
@@ -26,7 +28,8 @@ const MAX_LIFE_MS = 365 * 86_400_000;
  */
 export function createAgentFromProto(proto: CreateAgentRequest) {
   const found = new Violations();
-  const timeoutMs = msFromDuration(proto.timeout) ?? DEFAULT_CREATE_MS;
+  const timeoutMs =
+    msFromDuration(proto.timeout) ?? (proto.profile === '' ? DEFAULT_CREATE_MS : DEFAULT_FURNISH_MS);
   const metadata = readMetadata(proto.metadata, found);
   found.name('name', proto.name);
   found.text('type', proto.type, TYPE_CHARACTERS);

@@ -377,8 +377,8 @@ export interface CreateAgentRequest {
     | { [key: string]: any }
     | undefined;
   /**
-   * Optional. How long making it may take; null means 600 s. JSON: string such
-   * as `"300s"`, at most 3600 s.
+   * Optional. How long making it may take; null means 600 s, and 1800 s with a
+   * profile. JSON: string such as `"300s"`, at most 3600 s.
    */
   timeout:
     | Duration

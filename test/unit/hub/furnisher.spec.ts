@@ -58,6 +58,13 @@ describe('Furnisher', () => {
 
   const furnish = (more: Partial<Profile>, signal = never) =>
     furnisher.furnish(sampleAgent('dev', { registeredMs: 7 }), profile(more), signal);
+  /** Some packages are not installed. */
+  const missing =
+    (names: string) =>
+    ({ spec }: TaskRequest): ReturnType<typeof end> => ({
+      state: 'SUCCEEDED',
+      outcome: { stdoutTail: spec.sudo ? '' : `${names}\n` },
+    });
   /** What was run: programs and lines, `sudo` before those that ask for it. */
   const runs = () =>
     posted.map(({ spec }) => {
@@ -83,9 +90,7 @@ describe('Furnisher', () => {
     );
 
   it('runs packages, files, repositories and setup tasks in this order, in a lane of its own', async () => {
-    end = ({ spec }) => ({
-      state: spec.sudo || spec.type !== 'exec' || 'command' in spec.run ? 'SUCCEEDED' : 'FAILED',
-    });
+    end = missing('git jq');
     await furnish({
       setupTasks: [{ command: 'make setup', description: '' }],
       repositories: [{ url: 'https://x/a.git', destination: '/opt/a', branch: 'dev' }],
@@ -117,7 +122,7 @@ describe('Furnisher', () => {
   });
 
   it('never makes a shell line of package names', async () => {
-    end = ({ spec }) => ({ state: spec.sudo ? 'SUCCEEDED' : 'FAILED' });
+    end = missing('something');
     const name = 'a"; rm -rf /; "';
     await furnish({ packages: [name] });
     for (const { spec } of posted) {
@@ -144,7 +149,7 @@ describe('Furnisher', () => {
   for (const kind of ['namespaces', 'directory'] as const) {
     it(`leaves packages out where tasks have no sudo (${kind}), and says which and why`, async () => {
       isolation = kind;
-      end = () => ({ state: 'FAILED', outcome: { exitCode: 1, stdoutTail: ' jq\n' } });
+      end = missing('jq');
       await furnish({ packages: ['git', 'jq'] });
       expect(posted).to.have.length(1);
       expect(detail('packages')).to.match(
@@ -156,7 +161,7 @@ describe('Furnisher', () => {
   it('uses the sudo of the host where that was allowed', async () => {
     isolation = 'namespaces';
     allowHostSudo = true;
-    end = ({ spec }) => ({ state: spec.sudo ? 'SUCCEEDED' : 'FAILED' });
+    end = missing('jq');
     await furnish({ packages: ['jq'] });
     expect(posted.map(({ spec }) => spec.sudo)).to.deep.equal([false, true]);
   });
