@@ -50,6 +50,18 @@ export async function sendToGuest(path: string, message: { readonly type: string
   };
 }
 
+/** Lets a machine that runs make its file system as large as its disk. False when it does not answer. */
+export async function growGuest(path: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    using sent = await sendToGuest(path, { type: 'grow' });
+    await sent.done(signal);
+    return true;
+  } catch {
+    signal.throwIfAborted();
+    return false;
+  }
+}
+
 async function awaitDone(done: Promise<void>, signal: AbortSignal): Promise<void> {
   try {
     await untilAborted(done, AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]));

@@ -22,6 +22,7 @@ import type {
   VmProvider,
 } from '../../provider.js';
 import { AccelerationProof } from './acceleration.js';
+import { growGuest } from './control-channel.js';
 import { allocatedBytes, growDisk, makeDisk, makeVmDir } from './disk.js';
 import { type HostFindings, kernelRelease, probeHost, type QemuHost } from './host.js';
 import {
@@ -268,14 +269,17 @@ class Provider implements QemuProvider {
       const old = record.spec.resources;
       if (resources.diskBytes < old.diskBytes) throw shrinks(old.diskBytes);
       const running = (await this.runner.find(record)) !== undefined;
+      let seen = true;
       if (resources.diskBytes > old.diskBytes) {
-        if (running) await this.runner.monitor(record).growDisk(resources.diskBytes, signal);
-        else await growDisk(paths, record, resources.diskBytes, signal);
+        if (running) {
+          await this.runner.monitor(record).growDisk(resources.diskBytes, signal);
+          seen = await growGuest(this.runner.controlSocket(record), signal);
+        } else await growDisk(paths, record, resources.diskBytes, signal);
       }
       await writeRecord(paths, { ...record, spec: { ...record.spec, resources } });
       const { cpu, memoryBytes } = record.hardware ?? old;
       const later = running && (cpu !== resources.cpu || memoryBytes !== resources.memoryBytes);
-      return later ? 'at_next_start' : 'applied';
+      return later || !seen ? 'at_next_start' : 'applied';
     });
   }
 

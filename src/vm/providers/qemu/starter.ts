@@ -70,7 +70,7 @@ export class Starter {
     try {
       const monitor = runner.monitor(record);
       await monitor.loadSnapshot(snapshot, clock, signal);
-      using sent = await sendToGuest(runner.controlSocket(record), wokenMessage(boot));
+      using sent = await sendToGuest(runner.controlSocket(record), wokenMessage(boot, clock.now()));
       await monitor.growDisk(record.spec.resources.diskBytes, signal);
       await monitor.resume(signal);
       await sent.done(signal);
