@@ -11,6 +11,7 @@ import type { Presence } from './presence.js';
 import type { Profiles } from './profiles.js';
 import { newAgentRecord } from './records.js';
 import { hashSecret, newSecret } from './secrets.js';
+import { isStopping } from './stopping.js';
 
 /** What {@link AgentMaker} works with. */
 export interface AgentMakerParts {
@@ -47,11 +48,15 @@ export class AgentMaker {
     await this.presence.event('agent.created', record.id, 'CREATING', '');
     const timeout = AbortSignal.timeout(request.timeoutMs);
     const either = AbortSignal.any([signal, timeout]);
+    let booted = false;
     try {
       await this.boot(request, secret, either);
+      booted = true;
       if (profile) await this.furnish(record, profile, either);
       return await this.ready(record.id);
     } catch (err) {
+      // The next hub goes on with it.
+      if (booted && profile && isStopping(signal)) throw signal.reason;
       const late = timeout.aborted && !isProfileError(err);
       throw await this.failed(record.id, late ? timeoutError(request.timeoutMs) : err);
     }

@@ -7,6 +7,7 @@ import type { TasksApi } from './api.js';
 import type { HubContext } from './context.js';
 import type { Machines } from './machines.js';
 import { type ProfileStep, packageCheck, packageInstall, profileSteps } from './profile-steps.js';
+import { isStopping } from './stopping.js';
 
 /** Lane of the tasks that furnish a machine. */
 const LANE = 'profile';
@@ -81,6 +82,7 @@ export class Furnisher {
     try {
       return await tasks.wait(id, WAIT_MS, signal);
     } catch (err) {
+      // When the hub stops, the task goes on, and the next hub waits for it.
       if (signal.aborted && !isStopping(signal)) await tasks.cancel(id, true).catch(() => {});
       throw err;
     }
@@ -133,9 +135,4 @@ function failure(profile: Profile, step: ProfileStep, task: Task): HubError {
   const message = `profile ${profile.name}, ${step.stage}, ${problem}; ${output}`;
   const metadata = { profile: profile.name, step: step.label, task: task.id, problem };
   return new HubError('PROFILE_FAILED', message, { metadata });
-}
-
-/** The hub goes away: the task goes on, and the next hub waits for it. */
-function isStopping(signal: AbortSignal): boolean {
-  return signal.reason instanceof HubError && signal.reason.reason === 'HUB_STOPPING';
 }

@@ -75,7 +75,9 @@ export function checkLimits(
     (r) => `${r.name} ${r.show(r.asked)} is more than the ${r.show(r.limit)} of this host`,
   );
   const numbers = over.map((r) => [r.name, `${r.asked} > ${r.limit}`]);
-  throw new HubError('RESOURCES_EXCEEDED', texts.join('; '), { metadata: Object.fromEntries(numbers) });
+  const fields = over.map((r) => ({ field: r.name, description: `at most ${r.show(r.limit)} on this host` }));
+  const metadata = Object.fromEntries(numbers);
+  throw new HubError('RESOURCES_EXCEEDED', texts.join('; '), { metadata, fields });
 }
 
 function sizeRule(example: string): string {

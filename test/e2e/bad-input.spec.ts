@@ -10,7 +10,13 @@ import {
   GetTaskRequest,
   RegisterAgentRequest,
 } from '../../gen/vmagent/v1/hub_service.js';
-import { CreateSnapshotRequest, RestoreSnapshotRequest } from '../../gen/vmagent/v1/vm_manager_service.js';
+import {
+  CreateSnapshotRequest,
+  GetConsoleRequest,
+  KeepVmAliveRequest,
+  ResizeVmRequest,
+  RestoreSnapshotRequest,
+} from '../../gen/vmagent/v1/vm_manager_service.js';
 import { runCommand } from '../support/e2e/command.js';
 import { CLI, HubProcess, type RestAnswer } from '../support/e2e/hub-process.js';
 import { at, list } from '../support/e2e/json-path.js';
@@ -41,7 +47,108 @@ const missing = { code: NOT_FOUND, http: 404 } as const;
 const exec = { type: 'exec', command: 'true' };
 const manyBytes = 'x'.repeat(131_073);
 
+const machine = (fields: Parameters<typeof CreateAgentRequest.fromPartial>[0]) =>
+  [
+    'Hub/CreateAgent',
+    CreateAgentRequest.encode(CreateAgentRequest.fromPartial({ name: 'new', ...fields })),
+  ] as const;
+const wish = (fields: object) => ['POST', '/agents', { name: 'new', ...fields }] as const;
+const seconds = (count: number) => ({ seconds: count, nanos: 0 });
+
+/** Machines that cannot be made as they are wished for. */
+const BAD_MACHINES: readonly Case[] = [
+  ...['-snapshot', 'a,file=/etc/shadow', '../a', 'a b'].map((name) => ({
+    name: `the name ${name} of a machine`,
+    ...bad,
+    says: /name: 1 to 63 characters/,
+    field: 'name',
+    rest: wish({ name }),
+    grpc: machine({ name }),
+  })),
+  {
+    name: 'an unknown network',
+    ...bad,
+    says: /network: one of host, internet, isolated/,
+    field: 'network',
+    rest: wish({ network: 'x,y' }),
+    grpc: machine({ network: 'x,y' }),
+  },
+  {
+    name: 'an unknown profile',
+    ...bad,
+    says: /profile: one of builder/,
+    field: 'profile',
+    rest: wish({ profile: 'none' }),
+    grpc: machine({ profile: 'none' }),
+  },
+  {
+    name: 'no ttl at all',
+    ...bad,
+    says: /ttl: .*more than 0 s/,
+    field: 'ttl',
+    rest: wish({ ttl: '0s' }),
+    grpc: machine({ ttl: seconds(0) }),
+  },
+  {
+    name: 'a negative idle stop',
+    ...bad,
+    says: /idleStop: .*more than 0 s/,
+    field: 'idleStop',
+    rest: wish({ idleStop: '-5s' }),
+    grpc: machine({ idleStop: seconds(-5) }),
+  },
+  {
+    name: 'an unknown end',
+    ...bad,
+    says: /onExpire: one of stop, destroy, snapshot/,
+    field: 'onExpire',
+    rest: wish({ ttl: '9s', onExpire: 'boom' }),
+    grpc: machine({ ttl: seconds(9), onExpire: 'boom' }),
+  },
+  {
+    name: 'a size that is none',
+    ...bad,
+    says: /memory: a size/,
+    field: 'memory',
+    rest: wish({ memory: '2x' }),
+    grpc: machine({ memory: '2x' }),
+  },
+  {
+    name: 'new resources that are none',
+    ...bad,
+    says: /disk: a size/,
+    field: 'disk',
+    rest: ['POST', '/agents/box/vm:resize', { disk: '1G,file=/etc/shadow' }],
+    grpc: [
+      'VmManager/ResizeVm',
+      ResizeVmRequest.encode(ResizeVmRequest.fromPartial({ agent: 'box', disk: '1G,file=/etc/shadow' })),
+    ],
+  },
+  {
+    name: 'a keep-alive of no time',
+    ...bad,
+    says: /duration: .*more than 0 s/,
+    field: 'duration',
+    rest: ['POST', '/agents/box/vm:keepAlive', { duration: '0s' }],
+    grpc: [
+      'VmManager/KeepVmAlive',
+      KeepVmAliveRequest.encode(KeepVmAliveRequest.fromPartial({ agent: 'box', duration: seconds(0) })),
+    ],
+  },
+  {
+    name: 'the console of nobody',
+    ...missing,
+    says: /nobody/,
+    rest: ['GET', '/agents/nobody/console'],
+    grpc: [
+      'VmManager/GetConsole',
+      GetConsoleRequest.encode(GetConsoleRequest.fromPartial({ agent: 'nobody' })),
+    ],
+  },
+];
+
 const CASES: readonly Case[] = [
+  ...BAD_MACHINES,
   { name: 'a number for a text', ...bad, says: /command/, rest: post({ type: 'exec', command: 5 }) },
   { name: 'a text for a number', ...bad, says: /timeout/, rest: post({ ...exec, timeout: 'soon' }) },
   {

@@ -72,26 +72,30 @@ describe('profiles and the life of machines, by the built program', function () 
       await hub.ok(['destroy', 'unlucky', '--force']);
     });
 
-    it('is completed by the next hub when the first one dies over it', async () => {
-      const command = 'echo once >> /opt/count; until [ -e /opt/go ]; do sleep 0.1; done';
-      await profile('long', { setup_tasks: [{ command }, { command: 'echo two >> /opt/count' }] });
-      const creating = hub.startCli(['create', 'survivor', '--profile', 'long']);
-      await creating.printed(/agent the agent is connected/);
-      await until('the setup runs', async () => {
-        const tasks = await hub.rest('GET', '/agents/survivor/tasks');
-        return list(tasks.json, 'tasks').some((task) => at(task, 'state') === 'RUNNING');
+    for (const how of ['dies', 'stops'] as const) {
+      it(`is completed by the next hub when the first one ${how} over it`, async () => {
+        const name = `survivor-${how}`;
+        const command = 'echo once >> /opt/count; until [ -e /opt/go ]; do sleep 0.1; done';
+        await profile('long', { setup_tasks: [{ command }, { command: 'echo two >> /opt/count' }] });
+        const creating = hub.startCli(['create', name, '--profile', 'long']);
+        await creating.printed(/agent the agent is connected/);
+        await until('the setup runs', async () => {
+          const tasks = await hub.rest('GET', `/agents/${name}/tasks`);
+          return list(tasks.json, 'tasks').some((task) => at(task, 'state') === 'RUNNING');
+        });
+        if (how === 'dies') await hub.crash();
+        else await hub.stop();
+        await creating.ended();
+        await hub.startAgain();
+        expect((await hub.rest('GET', `/agents/${name}/status`)).at('agent.state')).to.equal('CREATING');
+        await hub.ok(['exec', name, 'touch /opt/go']);
+        await until('it is furnished', async () => {
+          const status = await hub.rest('GET', `/agents/${name}/status`);
+          return status.at('agent.state') === 'ONLINE';
+        });
+        expect((await hub.ok(['exec', name, 'cat /opt/count'])).stdout).to.equal('once\ntwo\n');
       });
-      await hub.crash();
-      await creating.ended();
-      await hub.startAgain();
-      expect((await hub.rest('GET', '/agents/survivor/status')).at('agent.state')).to.equal('CREATING');
-      await hub.ok(['exec', 'survivor', 'touch /opt/go']);
-      await until('it is furnished', async () => {
-        const status = await hub.rest('GET', '/agents/survivor/status');
-        return status.at('agent.state') === 'ONLINE';
-      });
-      expect((await hub.ok(['exec', 'survivor', 'cat /opt/count'])).stdout).to.equal('once\ntwo\n');
-    });
+    }
   });
 
   describe('a ttl', () => {

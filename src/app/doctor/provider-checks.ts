@@ -37,7 +37,7 @@ async function selfCheck(provider: VmProvider, test: SelfTest): Promise<Check> {
   const group = local ? 'machines' : 'virtual machines';
   const base = { group, name: `provider ${provider.name}` } as const;
   if (!test.works) {
-    const fix = local ? 'build the agent program: make build' : 'see below, then: vm-agent image build';
+    const fix = local ? 'build the agent program: make build' : fixOf(test.reason);
     return { ...base, status: 'warn', detail: `does not work: ${test.reason}`, fix };
   }
   const { kind, notes } = await provider.isolation();
@@ -45,6 +45,11 @@ async function selfCheck(provider: VmProvider, test: SelfTest): Promise<Check> {
   const fix = (await namespaceFix()) ?? 'run the hub as a user that may use unshare(1)';
   const detail = `works, but without namespaces: ${notes.join(' ')}`;
   return { ...base, status: 'warn', detail, fix };
+}
+
+function fixOf(reason: string): string {
+  if (reason.includes('no image')) return 'vm-agent image build';
+  return 'mend what is missing below, then: vm-agent image build';
 }
 
 async function accelerationChecks(provider: VmProvider, signal: AbortSignal): Promise<readonly Check[]> {
