@@ -27,6 +27,7 @@ const KEYS = [
   'taskUser',
   'controlPort',
   'bootDisk',
+  'runDir',
 ] as const;
 
 /** Settings of the agent, with all defaults filled in. */
@@ -68,8 +69,6 @@ export interface ConfigSources {
   readonly env: NodeJS.ProcessEnv;
   /** User id of this process. Default 0. */
   readonly uid?: number;
-  /** For what has to be known until the next boot. Default /run/vm-agent. */
-  readonly runDir?: string;
 }
 
 /**
@@ -85,7 +84,7 @@ export function loadAgentConfig(sources: ConfigSources): AgentConfig {
   const path = resolve(file ?? DEFAULT_FILE);
   const problems: string[] = [];
   const found = readSettings(path, file !== undefined, problems);
-  const guest = readGuest(found.bootDisk, sources.runDir ?? DEFAULT_RUN_DIR, problems);
+  const guest = readGuest(found, problems);
   const told = guest === undefined ? {} : settingsOf(guest.boot);
   const check = new Settings({ ...fromEnv(env), ...found, ...told }, dirname(path), problems);
   const user = check.user(sources.uid ?? 0);
@@ -133,10 +132,12 @@ function readSettings(path: string, required: boolean, problems: string[]): Foun
   }
 }
 
-function readGuest(disk: unknown, runDir: string, problems: string[]): AgentConfig['guest'] {
+function readGuest(found: Found, problems: string[]): AgentConfig['guest'] {
+  const { bootDisk: disk, runDir = DEFAULT_RUN_DIR } = found;
   if (disk === undefined) return undefined;
   try {
     if (typeof disk !== 'string' || disk === '') throw new Error('must be a serial or a path');
+    if (typeof runDir !== 'string' || !runDir.startsWith('/')) throw new Error('runDir must be a path');
     const source = new BootSource({ disk, runDir });
     return { source, boot: source.read() };
   } catch (err) {

@@ -22,7 +22,7 @@ export function findTaskUser(
   const fields = passwd
     .split('\n')
     .map((line) => line.split(':'))
-    .find(([found]) => found === name);
+    .find(([found, ...more]) => found === name && more.length === 6);
   if (fields === undefined) return undefined;
   const [, , uid, gid, , home = '/', shell = ''] = fields;
   return { name, uid: Number(uid), gid: Number(gid), home, shell: shell === '' ? '/bin/sh' : shell };
@@ -40,7 +40,10 @@ export function asUser(user: TaskUser | undefined, argv: readonly string[]): rea
  */
 export function environmentOf(user: TaskUser): Record<string, string> {
   const { name, home, shell } = user;
-  return { PATH, LANG: 'C.UTF-8', ...ofMachine(), HOME: home, USER: name, LOGNAME: name, SHELL: shell };
+  const machine = ofMachine();
+  // Where pip and others put programs of one user, as Debian's profile has it.
+  const path = `${home}/.local/bin:${machine.PATH ?? PATH}`;
+  return { LANG: 'C.UTF-8', ...machine, PATH: path, HOME: home, USER: name, LOGNAME: name, SHELL: shell };
 }
 
 /** Lines `KEY=VALUE`, the value perhaps in quotes, as PAM reads them. */

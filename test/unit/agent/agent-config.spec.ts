@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { ConfigError, loadAgentConfig } from '../../../src/agent/agent-config.js';
+import { BootSource } from '../../../src/agent/guest/boot-source.js';
+import { bootDiskOf, type GuestBoot } from '../../../src/model/guest-boot.js';
 
 describe('loadAgentConfig', () => {
   let dir: string;
@@ -98,5 +100,57 @@ describe('loadAgentConfig', () => {
   it('refuses what is not a JSON object', () => {
     expect(problems('[1]')).to.include('JSON object');
     expect(problems('{')).to.include('JSON object');
+  });
+
+  it('refuses a user of tasks that is not there, or that it may not become', () => {
+    expect(problems({ ...good, taskUser: 'no-such-user' })).to.match(
+      /taskUser: this machine has no user "no-such-user"/,
+    );
+    const file = write({ ...good, taskUser: 'root' });
+    expect(() => loadAgentConfig({ file, env: {}, uid: 1000 })).to.throw(
+      /taskUser: only an agent that is root/,
+    );
+    expect(loadAgentConfig({ file, env: {}, uid: 0 }).taskUser).to.include({ name: 'root', uid: 0 });
+  });
+
+  describe('in a virtual machine', () => {
+    const boot: GuestBoot = {
+      schema: 1,
+      agentId: 'of-the-disk',
+      joinSecret: 'told',
+      door: '10.0.2.100:9090',
+      vmGeneration: 4,
+      network: 'isolated',
+      hostname: 'of-the-disk',
+      diskBytes: 1,
+      timeMs: 1,
+    };
+    const guest = () => ({ bootDisk: join(dir, 'boot'), runDir: join(dir, 'run'), stateDir: '/s' });
+
+    beforeEach(() => writeFileSync(join(dir, 'boot'), bootDiskOf(boot)));
+
+    it('is who the boot disk says', () => {
+      const config = loadAgentConfig({ file: write(guest(), 0o644), env: { AGENT_ID: 'other' } });
+      const told = { agentId: 'of-the-disk', token: 'told', door: '10.0.2.100:9090', vmGeneration: 4 };
+      expect(config).to.include(told);
+    });
+
+    it('believes what its host said later, unless the disk is newer', () => {
+      const source = new BootSource({ disk: join(dir, 'boot'), runDir: join(dir, 'run') });
+      source.keep({ ...boot, vmGeneration: 5, joinSecret: 'later' });
+      const file = write(guest());
+      expect(loadAgentConfig({ file, env: {} })).to.include({ vmGeneration: 5, token: 'later' });
+      writeFileSync(join(dir, 'boot'), bootDiskOf({ ...boot, vmGeneration: 6 }));
+      expect(loadAgentConfig({ file, env: {} })).to.include({ vmGeneration: 6, token: 'told' });
+    });
+
+    it('says what is wrong with the disk', () => {
+      writeFileSync(join(dir, 'boot'), Buffer.alloc(512));
+      expect(problems(guest())).to.match(/bootDisk: .*must hold JSON/);
+      expect(problems({ ...guest(), bootDisk: 'no-such-serial' })).to.match(
+        /bootDisk: .*no-such-serial|ENOENT/,
+      );
+      expect(problems({ ...guest(), runDir: 'here' })).to.match(/runDir must be a path/);
+    });
   });
 });
