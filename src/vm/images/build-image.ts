@@ -10,8 +10,22 @@ import { makeDisk } from './disk.js';
 import { completeDraft, DISK_FILE, describeFile } from './draft-image.js';
 import { extraAuthorities } from './host-trust.js';
 import { DEFAULT_IMAGE, type ImageStore, type StoredImage } from './image-store.js';
-import { type Architecture, architectureOf, checkPackages, overlayFiles, packagesFor } from './recipe.js';
-import { type Builder, type DraftOptions, makeTree, type RootTree, treeMode } from './root-tree.js';
+import {
+  type Architecture,
+  architectureOf,
+  checkPackages,
+  overlayFiles,
+  packagesFor,
+  SETUP_SCRIPT,
+} from './recipe.js';
+import {
+  type Builder,
+  type DraftOptions,
+  makeTree,
+  type RootTree,
+  type TreePlan,
+  treeMode,
+} from './root-tree.js';
 import { refuseWithoutRoom, withDraft } from './store-lock.js';
 import { type Report, requireTools } from './tool.js';
 
@@ -87,10 +101,17 @@ function checkRecipe({ name, suite, packages, arch }: BuildOptions): Recipe {
   };
 }
 
-async function planOf({ suite, packages, arch }: Recipe, tools: DraftOptions) {
+async function planOf({ suite, packages, arch }: Recipe, tools: DraftOptions): Promise<TreePlan> {
   const apt = await hostApt(suite, tools);
   const overlay = overlayFiles(apt, await extraAuthorities(), tools.env);
-  return { suite, packages: packagesFor(arch, packages), apt, overlay };
+  return {
+    suite,
+    packages: packagesFor(arch, packages),
+    apt,
+    overlay,
+    setup: SETUP_SCRIPT,
+    initramfs: false,
+  };
 }
 
 /** Takes the kernel out of the tree, and makes an initrd of its modules. */

@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HubError } from '../../model/hub-error.js';
 import type { AptSetup } from './apt-host.js';
-import { DPKG_OPTIONS, type OverlayFile, SETUP_SCRIPT } from './recipe.js';
+import { DPKG_OPTIONS, type OverlayFile } from './recipe.js';
 import { hasTool, requireTools, runTool, type ToolOptions } from './tool.js';
 
 /** What goes into a tree. */
@@ -11,6 +11,10 @@ export interface TreePlan {
   readonly packages: readonly string[];
   readonly apt: AptSetup;
   readonly overlay: readonly OverlayFile[];
+  /** Shell script that runs in the new root once everything else is there. */
+  readonly setup: string;
+  /** Whether the kernel gets an initrd of Debian's, which takes its time. */
+  readonly initramfs: boolean;
 }
 
 /** A complete root file system in a directory. */
@@ -29,6 +33,8 @@ export interface Builder {
   readonly name: string;
 }
 
+/** Heeded by the kernel package of Debian. */
+const NO_INITRAMFS = { INITRD: 'No' };
 const OVERLAY = 'overlay.tar';
 const TREE = 'tree';
 const TREE_TAR = 'tree.tar';
@@ -54,15 +60,16 @@ export async function treeMode(builder: Builder, env: NodeJS.ProcessEnv): Promis
 
 /** Makes a root file system below `options.cwd`. */
 export async function makeTree(mode: TreeMode, plan: TreePlan, options: DraftOptions): Promise<RootTree> {
-  await writeOverlay(plan.overlay, options);
+  await writeOverlay(plan, options);
+  const tools = plan.initramfs ? options : { ...options, extraEnv: NO_INITRAMFS };
   if (mode === 'root') {
     // In namespaces of its own that end with this process: a build that is killed leaves neither processes nor mounts.
     const apart = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--'];
     const words = ['unshare', ...apart, 'mmdebstrap', ...debstrapArgs(mode, plan, TREE)];
-    await runTool('setpriv', ['--pdeathsig', 'KILL', '--', ...words], options);
+    await runTool('setpriv', ['--pdeathsig', 'KILL', '--', ...words], tools);
     return { dir: join(options.cwd, TREE), as: [] };
   }
-  await runTool('mmdebstrap', debstrapArgs(mode, plan, TREE_TAR), options);
+  await runTool('mmdebstrap', debstrapArgs(mode, plan, TREE_TAR), tools);
   return unpackTree(options);
 }
 
@@ -106,8 +113,8 @@ async function unpackTree(options: DraftOptions): Promise<RootTree> {
   return { dir, as: ['fakeroot', '-i', FAKEROOT_STATE, '--'] };
 }
 
-async function writeOverlay(files: readonly OverlayFile[], options: DraftOptions): Promise<void> {
-  const all = [...files, { path: 'root/vm-agent-setup', text: SETUP_SCRIPT }];
+async function writeOverlay(plan: TreePlan, options: DraftOptions): Promise<void> {
+  const all = [...plan.overlay, { path: 'root/vm-agent-setup', text: plan.setup }];
   for (const { path, text, mode = 0o644 } of all) {
     const target = join(options.cwd, 'overlay', path);
     await mkdir(dirname(target), { recursive: true });

@@ -12,6 +12,8 @@ export type Report = (text: string) => void;
 export interface ToolOptions {
   readonly cwd?: string;
   readonly env: NodeJS.ProcessEnv;
+  /** Variables that the tool gets besides those of {@link toolEnv}. */
+  readonly extraEnv?: Readonly<Record<string, string>>;
   /** Ends the tool and everything that it started. */
   readonly signal: AbortSignal;
   /** Called with each line of its error output. */
@@ -87,7 +89,7 @@ export async function runTool(file: string, args: readonly string[], options: To
   const { cwd, signal, onLine = () => {} } = options;
   signal.throwIfAborted();
   const child = start(file, args, {
-    env: toolEnv(options.env),
+    env: { ...toolEnv(options.env), ...options.extraEnv },
     // A group of its own, so that everything in it can be ended at once.
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
