@@ -25,7 +25,7 @@ import { VmManager } from '../vm/vm-manager.js';
 import { lockHome } from './home-dirs.js';
 import { openHttpDoors } from './http-doors.js';
 import { createProfiles, createProviders } from './providers.js';
-import { makeDoorDir, makeRuntimeDir, openToMachines, removeRuntimeDir } from './runtime-dir.js';
+import { makeRuntimeDir, openToMachines, removeRuntimeDir } from './runtime-dir.js';
 import { packageVersion } from './version.js';
 
 /** What a hub is made of. */
@@ -80,7 +80,7 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   const token = await ensureTokenFile(home.tokenFile);
   const runtimeDir = await makeRuntimeDir(home.root, env, ownUid() ?? 0);
   const { ctx, store } = await openStorage(setup, parts);
-  const doorSocket = join(await makeDoorDir(runtimeDir), 'hub.sock');
+  const doorSocket = join(runtimeDir, 'door', 'hub.sock');
   const doorAddress = config.door || `unix:${doorSocket}`;
   const providers = createProviders({ home, log, doorSocket, runDir: join(runtimeDir, 'vm') });
   for (const provider of providers) parts.defer(() => provider.close?.());

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { chmod, lstat, mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 /** Longest path of a unix socket; Node.js cuts longer ones silently. */
 export const MAX_SOCKET_PATH = 107;
@@ -26,19 +26,13 @@ export async function makePrivateDir(path: string): Promise<string> {
 }
 
 /**
- * Makes the directory of the agent door's socket in a runtime directory, which is closed to everybody else. Virtual
- * machines of root have users of their own and are shown this directory alone: they may pass it.
+ * Lets virtual machines of root, which have users of their own, connect to a socket in a runtime directory. That one is
+ * closed to everybody else, and they are shown the socket's directory alone. Whoever speaks there says a secret first.
  */
-export async function makeDoorDir(runtimeDir: string): Promise<string> {
-  const path = join(runtimeDir, 'door');
-  await mkdir(path, { mode: 0o700, recursive: true });
-  if (process.getuid?.() === 0) await chmod(path, 0o711);
-  return path;
-}
-
-/** Lets those who may pass its directory connect to a socket. Who speaks there has to say a secret first. */
-export function openToMachines(socket: string): Promise<void> {
-  return chmod(socket, 0o666);
+export async function openToMachines(socket: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  await chmod(socket, 0o666);
+  await chmod(dirname(socket), 0o711);
 }
 
 /** Removes a runtime directory with the sockets of a hub that has ended and has no machines. */
