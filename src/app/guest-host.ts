@@ -2,7 +2,7 @@ import type { AgentConfig } from '../agent/agent-config.js';
 import type { BootSource } from '../agent/guest/boot-source.js';
 import { type ControlMessage, controlMessageFrom } from '../agent/guest/control-message.js';
 import { ControlPort } from '../agent/guest/control-port.js';
-import { growRoot, nameMachine, setClock } from '../agent/guest/machine.js';
+import { growRoot, nameMachine, setClock, switchOff } from '../agent/guest/machine.js';
 import { systemClock } from '../base/clock.js';
 import { runDetached } from '../base/detached.js';
 import { messageOf } from '../base/errno.js';
@@ -73,6 +73,9 @@ export class GuestHost {
           await growRoot();
           this.port?.send({ type: 'done', of: 'grow' });
         });
+        break;
+      case 'off':
+        runDetached(log, 'off', switchOff);
         break;
     }
   }

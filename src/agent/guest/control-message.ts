@@ -7,7 +7,9 @@ export type ControlMessage =
   /** The clock was set. */
   | { readonly type: 'time' }
   /** The root disk has grown. */
-  | { readonly type: 'grow' };
+  | { readonly type: 'grow' }
+  /** The machine is to switch off in good order. */
+  | { readonly type: 'off' };
 
 /** Reads a message. @throws HubError or Error saying what is wrong with it. */
 export function controlMessageFrom(value: unknown): ControlMessage {
@@ -19,7 +21,9 @@ export function controlMessageFrom(value: unknown): ControlMessage {
       return { type: 'time' };
     case 'grow':
       return { type: 'grow' };
+    case 'off':
+      return { type: 'off' };
     default:
-      throw new Error('its type is none of woken, time, grow');
+      throw new Error('its type is none of woken, time, grow, off');
   }
 }

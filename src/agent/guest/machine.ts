@@ -21,6 +21,11 @@ export async function growRoot(): Promise<void> {
   await tool('resize2fs', [devicePath(ROOT_DISK)], GROW_LIMIT_MS);
 }
 
+/** Switches the machine off as somebody who presses its button would. */
+export async function switchOff(): Promise<void> {
+  await tool('systemctl', ['poweroff', '--no-block']);
+}
+
 /**
  * Gives the machine its name, and its name server as its network allows.
  *

@@ -5,7 +5,7 @@ import type { Clock } from '../../../base/clock.js';
 import { messageOf } from '../../../base/errno.js';
 import { readTail, writePrivate } from '../../../base/files.js';
 import type { ProcessRow } from '../../../base/process-table.js';
-import { bootDiskOf, type GuestBoot } from '../../../model/guest-boot.js';
+import { bootDiskOf, bootDiskOf, type GuestBoot, type GuestBoot } from '../../../model/guest-boot.js';
 import { HubError } from '../../../model/hub-error.js';
 import type { StoredImage } from '../../images/image-store.js';
 import { nocloudSeed } from '../../images/nocloud-seed.js';
@@ -96,10 +96,27 @@ export class MachineRunner {
   async stop(record: MachineRecord, force: boolean, signal: AbortSignal): Promise<void> {
     const qemu = await this.find(record);
     if (qemu !== undefined) {
-      const gone = !force && (await this.ask(record, qemu, 'system_powerdown', POWERDOWN_MS, signal));
+      const gone = !force && (await this.switchOff(record, qemu, signal));
       if (!gone) await this.ask(record, qemu, 'quit', QUIT_MS, signal);
     }
     await this.kill(record, signal);
+  }
+
+  /** The agent is asked as well as the machine's power button pressed: not every guest has somebody at its button. */
+  private async switchOff(record: MachineRecord, qemu: ProcessRow, signal: AbortSignal): Promise<boolean> {
+    const sent = await sendToGuest(this.controlSocket(record), { type: 'off' }).catch(() => undefined);
+    try {
+      return await this.ask(record, qemu, 'system_powerdown', POWERDOWN_MS, signal);
+    } finally {
+      sent?.[Symbol.dispose]();
+    }
+  }
+
+  /** Makes the disk of a running machine larger, and its file system with it where its agent can. */
+  async growDisk(record: MachineRecord, bytes: number, signal: AbortSignal): Promise<void> {
+    await this.monitor(record).growDisk(bytes, signal);
+    using sent = await sendToGuest(this.controlSocket(record), { type: 'grow' });
+    await sent.done(signal).catch(() => signal.throwIfAborted());
   }
 
   /** Ends everything that runs for a machine, and removes its sockets. */
