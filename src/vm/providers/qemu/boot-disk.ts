@@ -20,7 +20,7 @@ export function guestBoot(
     joinSecret,
     door: GUEST_DOOR,
     vmGeneration: boot.vmGeneration,
-    network: network === 'internet' ? 'internet' : 'isolated',
+    network: network === 'isolated' ? 'isolated' : 'internet',
     hostname: name,
     diskBytes: resources.diskBytes,
     timeMs,
@@ -30,7 +30,8 @@ export function guestBoot(
 /** The message for a machine whose memory was woken: who it is now, the time, and fresh randomness. */
 export function wokenMessage(
   boot: GuestBoot,
+  timeMs: number,
 ): { readonly type: 'woken' } & Readonly<Record<string, unknown>> {
   const seed = randomBytes(SEED_BYTES).toString('base64');
-  return { type: 'woken', boot, timeMs: boot.timeMs, seed };
+  return { type: 'woken', boot, timeMs, seed };
 }

@@ -5,7 +5,7 @@ import type { Clock } from '../../../base/clock.js';
 import { messageOf } from '../../../base/errno.js';
 import { readTail, writePrivate } from '../../../base/files.js';
 import type { ProcessRow } from '../../../base/process-table.js';
-import { bootDiskOf, bootDiskOf, type GuestBoot, type GuestBoot } from '../../../model/guest-boot.js';
+import { bootDiskOf, type GuestBoot } from '../../../model/guest-boot.js';
 import { HubError } from '../../../model/hub-error.js';
 import type { StoredImage } from '../../images/image-store.js';
 import { nocloudSeed } from '../../images/nocloud-seed.js';
@@ -14,6 +14,7 @@ import { killAll, waitGone } from '../machine-process.js';
 import { accelerationGroup } from './acceleration.js';
 import { type QemuView, qemuArguments, RUN_FILES } from './argv.js';
 import { guestBoot } from './boot-disk.js';
+import { sendToGuest } from './control-channel.js';
 import { growDisk, makeVmDir } from './disk.js';
 import { closedNetworks, type QemuHost } from './host.js';
 import { CONSOLE_FD, launchQemu } from './launcher.js';
@@ -110,13 +111,6 @@ export class MachineRunner {
     } finally {
       sent?.[Symbol.dispose]();
     }
-  }
-
-  /** Makes the disk of a running machine larger, and its file system with it where its agent can. */
-  async growDisk(record: MachineRecord, bytes: number, signal: AbortSignal): Promise<void> {
-    await this.monitor(record).growDisk(bytes, signal);
-    using sent = await sendToGuest(this.controlSocket(record), { type: 'grow' });
-    await sent.done(signal).catch(() => signal.throwIfAborted());
   }
 
   /** Ends everything that runs for a machine, and removes its sockets. */
