@@ -2,6 +2,7 @@ import { messageOf } from '../base/errno.js';
 import type { AgentRecord } from '../model/agent.js';
 import { HubError } from '../model/hub-error.js';
 import type { Profile } from '../model/profile.js';
+import { isRefusal } from '../model/refusals.js';
 import type { Vm } from '../model/vm.js';
 import type { AgentRequest } from './api.js';
 import type { HubContext } from './context.js';
@@ -109,7 +110,7 @@ export class AgentMaker {
   }
 
   private async failed(name: string, err: unknown): Promise<HubError> {
-    if (refusedBeforeStart(err)) {
+    if (isRefusal(err)) {
       await this.ctx.store.agents.remove(name);
       this.presence.forget(name);
       await this.presence.event('agent.destroyed', name, '', 'REFUSED');
@@ -166,10 +167,4 @@ function profileError(agent: string, err: HubError): HubError {
 
 function timeoutError(timeoutMs: number): HubError {
   return new HubError('VM_FAILED', `it took longer than ${timeoutMs / 1000} s`);
-}
-
-/** Whether a machine was refused with nothing made, so that nothing needs to stay. */
-function refusedBeforeStart(err: unknown): boolean {
-  const refusals = ['INVALID_FIELD', 'PROVIDER_NOT_FOUND', 'PROVIDER_UNAVAILABLE', 'RESOURCES_EXCEEDED'];
-  return err instanceof HubError && refusals.includes(err.reason);
 }

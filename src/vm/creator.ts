@@ -1,5 +1,6 @@
 import { HubError } from '../model/hub-error.js';
 import { checkName } from '../model/names.js';
+import { isRefusal } from '../model/refusals.js';
 import type { LifePolicy, Vm, VmNetwork } from '../model/vm.js';
 import { newLife } from '../model/vm-life.js';
 import { withDeadline } from './deadline.js';
@@ -87,10 +88,10 @@ export class Creator {
     throw new HubError('AGENT_EXISTS', message, { metadata: { agent: name } });
   }
 
-  /** What was refused for its input leaves nothing. */
+  /** What was refused leaves nothing. */
   private async giveUp(name: string, provider: VmProvider, err: HubError): Promise<void> {
     const { clock, deadlines, log, book } = this.ctx;
-    const refused = err.reason === 'INVALID_FIELD';
+    const refused = isRefusal(err);
     const limit = { what: `clean-up of ${name}`, deadlineMs: deadlines.cleanup };
     try {
       await withDeadline(clock, limit, [], (signal) =>

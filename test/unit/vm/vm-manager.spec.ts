@@ -90,6 +90,17 @@ describe('VmManager', () => {
       expect(provider.calls).to.deep.equal([]);
     });
 
+    for (const reason of ['IMAGE_NOT_FOUND', 'IMAGE_BROKEN', 'TOOL_MISSING', 'DISK_FULL'] as const) {
+      it(`leaves nothing when the provider refuses it (${reason})`, async () => {
+        provider.hook = async (call) => {
+          if (call === 'create') throw new HubError(reason, 'not like this');
+        };
+        expect(await reasonOf(create())).to.equal(reason);
+        expect(vms.list()).to.deep.equal([]);
+        expect(provider.calls).to.deep.equal(['create', 'destroy']);
+      });
+    }
+
     it('leaves a stopped machine with the reason when it fails, which may be made again', async () => {
       provider.hook = async (call) => {
         if (call === 'start') throw new Error('no kernel');
