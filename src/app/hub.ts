@@ -21,6 +21,7 @@ import { Expiry } from '../vm/expiry.js';
 import type { MachineEvents } from '../vm/machine-events.js';
 import type { MachineUse } from '../vm/machine-use.js';
 import type { VmProvider } from '../vm/provider.js';
+import { Vitals } from '../vm/vitals.js';
 import { VmManager } from '../vm/vm-manager.js';
 import { lockHome } from './home-dirs.js';
 import { openHttpDoors } from './http-doors.js';
@@ -101,6 +102,7 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   await vm.recover();
   await hub.recover();
   parts.use(expiry).start();
+  parts.use(new Vitals({ machines: vm, clock: ctx.clock, log })).start();
   const grpc = { ...config.grpc, port: await operators.listen(formatAddress(config.grpc)) };
   const backend = `unix:${join(runtimeDir, 'bridge.sock')}`;
   await operators.listen(backend);

@@ -42,6 +42,17 @@ export class Lifecycle {
     });
   }
 
+  /** A machine that ended by itself is over, and with it what its agent had in hand; false when it runs after all. */
+  async noteEnded(name: string, signal: AbortSignal): Promise<boolean> {
+    const vm = this.ctx.book.find(name);
+    if (vm?.state !== 'RUNNING' || (await this.inspect(vm, signal)) !== 'stopped') return false;
+    await untilAborted(this.ctx.events.fence(name, 'VM_STOPPED', vm.generation), signal);
+    const tail = (await this.provider(vm).consoleTail(name)).trim();
+    const error = `it ended by itself; "vm-agent start ${name}" brings it back. Last console lines: ${tail || 'none'}`;
+    await this.markStopped(name, error.slice(0, ERROR_CHARS));
+    return true;
+  }
+
   /** Starts the machine itself; afterwards it is RUNNING. */
   async boot(name: string, joinSecret: string | undefined, signal: AbortSignal): Promise<void> {
     const { book, clock, door } = this.ctx;

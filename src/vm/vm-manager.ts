@@ -166,6 +166,12 @@ export class VmManager implements VmApi, ExpiringMachines, AsyncDisposable {
     });
   }
 
+  async noteEnded(name: string, signal: AbortSignal): Promise<boolean> {
+    const vm = this.get(name);
+    if (vm.state !== 'RUNNING' || (await this.lifecycle.inspect(vm, signal)) !== 'stopped') return false;
+    return this.operate(name, 'stop', signal, (inner) => this.lifecycle.noteEnded(name, inner));
+  }
+
   async usage(name: string, signal: AbortSignal): Promise<VmUsage | undefined> {
     const vm = this.get(name);
     if (vm.state !== 'RUNNING') return undefined;
