@@ -97,7 +97,7 @@ class StandInDoor {
   private async guest(name: string, generation: number): Promise<Guest> {
     const isIt = () => {
       const guest = this.guests.get(name);
-      return guest !== undefined && guest.isOpen && guest.generation >= generation ? guest : undefined;
+      return guest?.isOpen && guest.generation >= generation ? guest : undefined;
     };
     const end = systemClock.monotonic() + DIAL_MS;
     for (;;) {
