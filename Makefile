@@ -13,8 +13,12 @@ help: ## List the targets
 $(INSTALLED): package.json package-lock.json
 	@test -L node_modules || { npm ci && touch $(INSTALLED); }
 
+# Virtual machines need more: all tests, and the demo that asks for one.
+test: MACHINES = vm
+demo: MACHINES = $(if $(filter qemu,$(PROVIDER)),vm)
+
 tools: ## Debian packages that tests and demo use, where this may install them
-	@scripts/tools.sh
+	@scripts/tools.sh $(MACHINES)
 
 gen: $(INSTALLED) ## Regenerate gen/ from proto/
 	scripts/gen.sh
@@ -38,8 +42,8 @@ chaos: $(INSTALLED) tools build ## Break everything for 12 minutes and judge wha
 	@WRITE=$(WRITE) node --import tsx test/chaos/main.ts
 	@test "$(KIND)" = short || CUTS=all $(BIN)/mocha test/integration/rpc/cut-conversation.spec.ts
 
-demo: $(INSTALLED) tools build ## See real tasks run (KEEP=1 leaves the hub running)
-	@KEEP=$(KEEP) demo/run.sh
+demo: $(INSTALLED) tools build ## See real tasks run (KEEP=1 leaves the hub running, PROVIDER=qemu takes a virtual machine)
+	@KEEP=$(KEEP) PROVIDER=$(PROVIDER) demo/run.sh
 
 install: $(INSTALLED) build ## Put vm-agent on PATH (PREFIX=/usr/local) and set up the home
 	@PREFIX=$(PREFIX) scripts/install.sh

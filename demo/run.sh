@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Shows the system at work, on a hub of its own that is gone afterwards.
-# KEEP=1 leaves hub and agent running to play with.
+# KEEP=1 leaves hub and agent running to play with. PROVIDER=qemu does all of it in a virtual machine.
 set -euo pipefail
 
 checkout=$(cd "$(dirname "$0")/.." && pwd -P)
@@ -8,6 +8,7 @@ demo_home=$(mktemp -d "${TMPDIR:-/tmp}/vm-agent-demo.XXXXXX")
 export VM_AGENT_HOME=$demo_home/home NO_COLOR=1
 PATH="$checkout/cli:$PATH"
 keep=${KEEP:-}
+provider=${PROVIDER:-local}
 agent=demo
 started=$SECONDS
 step_number=0
@@ -136,17 +137,43 @@ wait_until_healthy() {
   ' "$1"
 }
 
-# A server of git repositories on this computer, in place of one on the internet.
-serve_project() { # port
-  local work=$demo_home/work
+work=$demo_home/work
+make_project() {
   cp -R "$checkout/demo/project" "$work"
   git -C "$work" init --quiet --initial-branch=main
   git -C "$work" add .
   git -C "$work" -c user.name=demo -c user.email=demo@localhost commit --quiet -m 'a small project'
+}
+
+# Images take minutes to build and are kept beside what else this checkout keeps.
+use_image() {
+  local kept=$checkout/node_modules/.cache/vm-agent/demo-images
+  mkdir -p "$kept" "$VM_AGENT_HOME"
+  ln -s "$kept" "$VM_AGENT_HOME/images"
+  if ! vm-agent image list --json | grep -q '"default"'; then
+    run vm-agent image build
+  fi
+  run vm-agent image list
+}
+
+# A server of git repositories on this computer, in place of one on the internet.
+serve_project() { # port
+  make_project
   git clone --quiet --bare "$work" "$demo_home/git/project"
   "$(git --exec-path)/git-daemon" --listen=127.0.0.1 --port="$1" --export-all \
     --base-path="$demo_home/git" "$demo_home/git" >"$demo_home/git.log" 2>&1 &
   git_pid=$!
+}
+
+# For a machine that reaches nothing of this computer: the repository as one file, handed over in a task.
+send_project() {
+  make_project
+  git -C "$work" bundle create --quiet "$demo_home/project.bundle" main
+  base64 --wrap=0 "$demo_home/project.bundle" |
+    sed 's|.*|{"type":"file:write","filePath":"/opt/project.bundle","encoding":"base64","content":"&"}|' \
+      >"$demo_home/file.json"
+  say "  \$ vm-agent task $agent - --wait <file.json    # a file:write of project.bundle"
+  vm-agent task "$agent" - --wait <"$demo_home/file.json" 2>"$demo_home/messages" | gist | indent
 }
 
 # One REST call, by curl where there is one.
@@ -174,6 +201,12 @@ command -v git >/dev/null || fail 'the demo clones a repository, and there is no
 say 'vm-agent-system, a demonstration. Lines with $ are what you could type yourself.'
 [ "$grpc_port" = 9090 ] || say 'The usual ports 9090 to 9092 are taken here, so this hub listens on others.'
 
+if [ "$provider" = qemu ]; then
+  step 'What this computer has for virtual machines, and an image for them'
+  run vm-agent doctor || fail 'virtual machines do not work here yet; the lines above say what mends it'
+  use_image
+fi
+
 step 'Start a hub'
 say '  $ vm-agent hub'
 vm-agent hub >"$demo_home/hub.log" 2>&1 &
@@ -182,7 +215,9 @@ wait_until_healthy "http://localhost:$http_port/healthz" || fail 'the hub did no
 say "  | REST http://localhost:$http_port   gRPC localhost:$grpc_port   dashboard http://localhost:$dashboard_port"
 
 step 'Create an agent, with a place of its own where tasks run'
-run vm-agent create "$agent" --provider local
+size=()
+[ "$provider" = local ] || size=(--cpu 2 --memory 1G --disk 8G)
+run vm-agent create "$agent" --provider "$provider" "${size[@]}"
 run vm-agent list
 
 step 'exec: a command, its output as it comes, its exit code'
@@ -198,9 +233,15 @@ run_task vm-agent task "$agent" \
   '{"type":"script","script":"console.log(`${process.argv.slice(2)} on Node.js ${process.version}`)","args":["hello"]}' --wait
 
 step 'git:clone, build and test of a small real npm project'
-serve_project "$git_port"
+if [ "$provider" = local ]; then
+  serve_project "$git_port"
+  repo=git://127.0.0.1:$git_port/project
+else
+  send_project
+  repo=/opt/project.bundle
+fi
 run_task vm-agent task "$agent" \
-  "{\"type\":\"git:clone\",\"repo\":\"git://127.0.0.1:$git_port/project\",\"destination\":\"project\"}" --wait
+  "{\"type\":\"git:clone\",\"repo\":\"$repo\",\"destination\":\"project\"}" --wait
 run_task vm-agent task "$agent" '{"type":"build","command":"npm run build","cwd":"project"}' --wait
 run_task vm-agent task "$agent" '{"type":"test","command":"npm test","cwd":"project"}' --wait
 

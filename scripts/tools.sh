@@ -1,6 +1,9 @@
 #!/bin/sh
 # Installs the programs that tests and demo call, where that is possible: as root
 # with apt. Elsewhere it says what is missing; those parts are then left out.
+#
+#   scripts/tools.sh       what everything needs
+#   scripts/tools.sh vm    and what virtual machines and their images need
 set -eu
 
 missing=
@@ -10,6 +13,16 @@ need curl curl
 need unshare util-linux
 need script bsdutils
 need ip iproute2
+if [ "${1:-}" = vm ]; then
+  need qemu-system-x86_64 qemu-system-x86
+  need qemu-img qemu-utils
+  need slirp4netns slirp4netns
+  need socat socat
+  need mmdebstrap mmdebstrap
+  need mke2fs e2fsprogs
+  need fakeroot fakeroot
+  need newuidmap uidmap
+fi
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
