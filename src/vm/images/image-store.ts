@@ -60,7 +60,7 @@ export class ImageStore {
     const names = await readNames(this.dir);
     const ids = new Set([...(await this.ids()), ...names.values()]);
     const rows = await Promise.all([...ids].map((id) => this.row(id, namesOf(names, id))));
-    return rows.sort((a, b) => sortKey(a).localeCompare(sortKey(b)));
+    return rows.sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
   }
 
   /**

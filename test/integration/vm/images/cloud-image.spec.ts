@@ -9,10 +9,10 @@ import { HubError } from '../../../../src/model/hub-error.js';
 import { ensureRuntimeDisk } from '../../../../src/vm/guest/runtime-disk.js';
 import { ImageStore } from '../../../../src/vm/images/image-store.js';
 import { importImage } from '../../../../src/vm/images/import-image.js';
+import { hasTool } from '../../../../src/vm/images/tool.js';
 import { createQemuProvider, type QemuProvider } from '../../../../src/vm/providers/qemu/qemu-provider.js';
 import { cloudImage } from '../../../support/cloud-image.js';
 import { FakeAgentDoor } from '../../../support/fake-agent-door.js';
-import { qemuMissing } from '../../../support/qemu-harness.js';
 
 /** The limit for a cloud image: also with an emulated processor. */
 const START_MS = 180_000;
@@ -27,11 +27,16 @@ describe('a cloud image', function () {
   const signal = new AbortController().signal;
 
   before(async function () {
-    const missing = (await qemuMissing()) ?? (await buildProblem());
+    const missing = missingTools() ?? (await buildProblem());
     if (missing === undefined) return;
     console.warn(`SKIPPED: cloud images in virtual machines: ${missing}`);
     this.skip();
   });
+
+  function missingTools(): string | undefined {
+    const missing = ['qemu-system-x86_64', 'socat'].filter((tool) => !hasTool(tool, process.env));
+    return missing.length === 0 ? undefined : `${missing.join(', ')} is not installed`;
+  }
 
   /** Builds it when that is possible. */
   async function buildProblem(): Promise<string | undefined> {
@@ -93,9 +98,14 @@ describe('a cloud image', function () {
   });
 
   /** Says what the machine said last. */
-  async function tooLate(qemu: QemuProvider): Promise<never> {
-    await systemClock.sleep(START_MS);
-    throw new Error(`no connection within ${START_MS / 1000} s; ${await qemu.consoleTail('cloudy')}`);
+  function tooLate(qemu: QemuProvider): Promise<never> {
+    return new Promise((_resolve, reject) => {
+      systemClock.after(START_MS, () => {
+        const fail = (said: string) =>
+          reject(new Error(`not connected after ${START_MS / 1000} s:\n${said}`));
+        qemu.consoleTail('cloudy').then(fail, reject);
+      });
+    });
   }
 
   function makeProvider(images: ImageStore, agentProgram: string): QemuProvider {
