@@ -24,6 +24,8 @@ const PACKAGES = [
   'procps',
   'sudo',
   'cloud-init',
+  'cloud-guest-utils',
+  'fdisk',
   'initramfs-tools',
   'zstd',
   'linux-image-cloud-amd64',
