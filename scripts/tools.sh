@@ -6,6 +6,9 @@
 #   scripts/tools.sh vm    and what virtual machines and their images need
 set -eu
 
+# A normal user has the tools of administrators too, but not in PATH.
+PATH="$PATH:/usr/sbin:/sbin"
+
 missing=
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need git git
@@ -13,15 +16,19 @@ need curl curl
 need unshare util-linux
 need script bsdutils
 need ip iproute2
-if [ "${1:-}" = vm ]; then
+if [ "${1:-}" = vm ] && [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ]; then
   need qemu-system-x86_64 qemu-system-x86
   need qemu-img qemu-utils
   need slirp4netns slirp4netns
   need socat socat
   need mmdebstrap mmdebstrap
   need mke2fs e2fsprogs
-  need fakeroot fakeroot
-  need newuidmap uidmap
+  need debugfs e2fsprogs
+  need setpriv util-linux
+  if [ "$(id -u)" != 0 ]; then
+    need fakeroot fakeroot
+    need newuidmap uidmap
+  fi
 fi
 
 [ -n "$missing" ] || exit 0

@@ -115,10 +115,10 @@ export class ImageStore {
    * @throws HubError IMAGE_NOT_FOUND, IMAGE_IN_USE naming the machines.
    */
   async remove(nameOrId: string, uses: ImageUsesSource, signal: AbortSignal): Promise<boolean> {
+    await this.idOf(nameOrId);
     return withStoreLock(this.dir, signal, async () => {
+      const id = await this.idOf(nameOrId);
       const names = await readNames(this.dir);
-      const id = names.get(nameOrId) ?? nameOrId;
-      if (!names.has(nameOrId) && !(await this.ids()).includes(id)) throw unknown(nameOrId, names);
       const taken = nameOrId === id ? namesOf(names, id) : [nameOrId];
       const left = new Map([...names].filter(([name]) => !taken.includes(name)));
       const goes = namesOf(left, id).length === 0;
@@ -138,6 +138,15 @@ export class ImageStore {
         if (!named.has(id) && !used.has(id)) await this.discard(id);
       }
     });
+  }
+
+  /** The id behind a name or an id, also of a broken image. @throws HubError IMAGE_NOT_FOUND. */
+  private async idOf(nameOrId: string): Promise<string> {
+    const names = await readNames(this.dir);
+    const id = names.get(nameOrId);
+    if (id !== undefined) return id;
+    if ((await this.ids()).includes(nameOrId)) return nameOrId;
+    throw unknown(nameOrId, names);
   }
 
   private async ids(): Promise<readonly string[]> {

@@ -35,6 +35,9 @@ export interface Builder {
 
 /** Heeded by the kernel package of Debian. */
 const NO_INITRAMFS = { INITRD: 'No' };
+/** Says within seconds that a package does not exist; mmdebstrap itself would install the others first. */
+const CHECK_PACKAGES =
+  'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get --simulate --quiet install $(echo "$MMDEBSTRAP_INCLUDE" | tr , " ") >/dev/null';
 const OVERLAY = 'overlay.tar';
 const TREE = 'tree';
 const TREE_TAR = 'tree.tar';
@@ -66,7 +69,7 @@ export async function makeTree(mode: TreeMode, plan: TreePlan, options: DraftOpt
     // In namespaces of its own that end with this process: a build that is killed leaves neither processes nor mounts.
     const apart = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--'];
     const words = ['unshare', ...apart, 'mmdebstrap', ...debstrapArgs(mode, plan, TREE)];
-    await runTool('setpriv', ['--pdeathsig', 'KILL', '--', ...words], tools);
+    await runTool('setpriv', ['--pdeathsig', 'KILL', '--', ...words], { ...tools, calledAs: 'mmdebstrap' });
     return { dir: join(options.cwd, TREE), as: [] };
   }
   await runTool('mmdebstrap', debstrapArgs(mode, plan, TREE_TAR), tools);
@@ -84,8 +87,9 @@ function debstrapArgs(mode: TreeMode, plan: TreePlan, target: string): readonly 
     `--include=${packages.join(',')}`,
     ...[...apt.options, ...apt.buildOptions, 'Acquire::Languages "none";'].map((line) => `--aptopt=${line}`),
     ...DPKG_OPTIONS.map((option) => `--dpkgopt=${option}`),
-    `--customize-hook=tar-in ${OVERLAY} /`,
     // Fixed texts: mmdebstrap gives them to a shell.
+    `--extract-hook=${CHECK_PACKAGES}`,
+    `--customize-hook=tar-in ${OVERLAY} /`,
     '--customize-hook=chroot "$1" sh /root/vm-agent-setup',
     '--customize-hook=rm "$1/root/vm-agent-setup"',
     '--',

@@ -11,6 +11,8 @@ export type Report = (text: string) => void;
 /** How to run a {@link runTool}. */
 export interface ToolOptions {
   readonly cwd?: string;
+  /** Name for messages when the tool is started by another. Default the file. */
+  readonly calledAs?: string;
   readonly env: NodeJS.ProcessEnv;
   /** Variables that the tool gets besides those of {@link toolEnv}. */
   readonly extraEnv?: Readonly<Record<string, string>>;
@@ -115,7 +117,7 @@ export async function runTool(file: string, args: readonly string[], options: To
     ]);
     signal.throwIfAborted();
     if (code === 0) return stdout;
-    throw failure(file, code, tail);
+    throw failure(options.calledAs ?? file, code, tail);
   } finally {
     signal.removeEventListener('abort', end);
     timer?.[Symbol.dispose]();
@@ -156,7 +158,10 @@ function failure(tool: string, code: number | null, tail: readonly string[]): Hu
       metadata: { tool },
     });
   }
+  // apt and mmdebstrap mark what is wrong among much else.
+  const marked = tail.filter((line) => /^E: (?!setup failed|mmdebstrap failed)/.test(line));
+  const told = (marked.length > 0 ? marked : tail).join('\n');
   const how = code === null ? 'was killed' : `failed (exit code ${code})`;
-  const message = `${tool} ${how}${words === '' ? '' : `:\n${words}`}`;
+  const message = `${tool} ${how}${told === '' ? '' : `:\n${told}`}`;
   return new HubError('IMAGE_FAILED', message, { metadata: { tool, exitCode: String(code ?? '') } });
 }

@@ -140,7 +140,7 @@ describe('buildImage', function () {
     const abort = new AbortController();
     const err = await thrown(
       build(join(disk.dir, 'images'), process.env, abort.signal, (text) => {
-        if (/installing essential/.test(text)) disk.fill(4 * 1024 ** 2);
+        if (/extracting archives/.test(text)) disk.fill(4 * 1024 ** 2);
       }),
     );
     expect(err).property('reason', 'DISK_FULL');
