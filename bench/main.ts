@@ -1,6 +1,7 @@
 import { cpus } from 'node:os';
 import { cycles } from './cycles.js';
 import { latency } from './latency.js';
+import { machines } from './machines.js';
 import { memory } from './memory.js';
 import { output } from './output.js';
 import { reconnect } from './reconnect.js';
@@ -10,7 +11,18 @@ import { store } from './store-figures.js';
 import { submit } from './submit.js';
 import { type Bench, type Figure, isMet, table } from './support/figures.js';
 
-const BENCHES: readonly Bench[] = [submit, cycles, latency, rest, output, memory, reconnect, start, store];
+const BENCHES: readonly Bench[] = [
+  submit,
+  cycles,
+  latency,
+  rest,
+  output,
+  memory,
+  reconnect,
+  start,
+  store,
+  machines,
+];
 
 /** `ONLY=name[,name]` runs some; `QUICK=1` makes fewer, smaller rounds. */
 async function main(env: NodeJS.ProcessEnv): Promise<number> {
