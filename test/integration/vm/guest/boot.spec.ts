@@ -173,7 +173,8 @@ describe('a guest of our own image', function () {
 
   it('ends a task that wants more memory than there is, says so, and the agent goes on (fault case 82)', async () => {
     const before = hub.hellos.length;
-    const { state, outcome } = await exec('python3 -c "print(len(bytes(1) * (1 << 31)))"');
+    const hungry = 'x = [bytearray(b"x" * (1 << 24)) for _ in range(200)]';
+    const { state, outcome } = await exec(`python3 -c '${hungry}'`);
     expect(state).to.equal('FAILED');
     expect(outcome?.reason).to.equal('OOM');
     expect(await says('echo on')).to.equal('on');
