@@ -17,6 +17,7 @@ import type {
   StageReport,
   VmProvider,
 } from '../../provider.js';
+import { staged } from '../staged.js';
 import { describeIsolation, filePrefix, type Probe, probeIsolation } from './isolation.js';
 import {
   listMachineNames,
@@ -235,22 +236,6 @@ class LocalProvider implements VmProvider {
   private async knownSnapshot(name: string, snapshot: string): Promise<void> {
     const known = await this.listSnapshots(name);
     if (!known.some((item) => item.name === snapshot)) throw snapshotNotFound(name, snapshot, known);
-  }
-}
-
-async function staged(
-  report: StageReport,
-  stage: 'disk' | 'boot',
-  detail: string,
-  work: () => Promise<void>,
-) {
-  const done = report(stage, detail);
-  try {
-    await work();
-    done();
-  } catch (err) {
-    done(err instanceof Error ? err.message : String(err));
-    throw err;
   }
 }
 

@@ -121,7 +121,7 @@ export class MachineRunner {
 
   /** The last words of the console; the file that was written last comes last. */
   async consoleTail(paths: MachinePaths, bytes = CONSOLE_TAIL_BYTES): Promise<string> {
-    return (await consoleText(paths, bytes)).slice(-bytes);
+    return (await consoleText(paths, bytes)).replaceAll('\r', '').slice(-bytes);
   }
 
   /** What a machine left in the runtime directory. */

@@ -4,6 +4,7 @@ import type { Clock } from '../../../base/clock.js';
 import { deferred } from '../../../base/deferred.js';
 import { runDetached } from '../../../base/detached.js';
 import type { Logger } from '../../../base/logger.js';
+import { ClosedRoutes } from './closed-routes.js';
 import type { MachinePaths, MachineRecord } from './machine-record.js';
 import type { MachineRunner } from './machine-runner.js';
 
@@ -12,10 +13,18 @@ export interface WatchOptions {
   readonly runner: MachineRunner;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether machines have network namespaces of their own. */
+  readonly namespaces: () => boolean;
   /** Milliseconds between two looks at a machine. Default 3000. */
   readonly everyMs?: number;
   /** Free bytes from which a machine may go on. Default 64 MiB. */
   readonly roomBytes?: number;
+}
+
+/** A machine that is looked after. */
+interface Watched {
+  readonly paths: MachinePaths;
+  readonly record: MachineRecord;
 }
 
 const LOOK_MS = 3_000;
@@ -23,15 +32,14 @@ const ROOM_BYTES = 64 * 1024 ** 2;
 
 /**
  * Looks after running machines: one that stands still because the host's disk is full goes on, without loss, when
- * there is room. Ends with the hub; the next one looks after what it adopts.
+ * there is room; and addresses that the host gets meanwhile are closed to them. Ends with the hub; the next one looks after what it adopts.
  */
 export class MachineWatch {
-  private readonly watched = new Map<
-    string,
-    { readonly paths: MachinePaths; readonly record: MachineRecord }
-  >();
+  private readonly watched = new Map<string, Watched>();
   private readonly stopped = new AbortController();
   private readonly paused = new Set<string>();
+  private readonly looking = new Set<string>();
+  private readonly routes = new ClosedRoutes();
   private running = false;
 
   constructor(private readonly options: WatchOptions) {}
@@ -50,40 +58,59 @@ export class MachineWatch {
   }
 
   private async run(): Promise<void> {
-    const { clock, everyMs = LOOK_MS } = this.options;
+    const { clock, log, everyMs = LOOK_MS } = this.options;
     const { signal } = this.stopped;
     while (this.watched.size > 0 && !signal.aborted) {
       await pause(clock, everyMs, signal);
+      // One that hangs, or is being saved, holds up nobody else.
       for (const [name, machine] of this.watched) {
-        if (!signal.aborted) await this.look(name, machine, signal);
+        if (!signal.aborted && !this.looking.has(name)) {
+          runDetached(log, `looking after ${name}`, () => this.look(name, machine, signal));
+        }
       }
     }
     this.running = false;
   }
 
-  private async look(
-    name: string,
-    { paths, record }: { readonly paths: MachinePaths; readonly record: MachineRecord },
-    signal: AbortSignal,
-  ): Promise<void> {
+  private async look(name: string, machine: Watched, signal: AbortSignal): Promise<void> {
     const { runner, log } = this.options;
-    if ((await runner.find(record)) === undefined) {
-      this.watched.delete(name);
+    this.looking.add(name);
+    try {
+      const qemu = await runner.find(machine.record);
+      if (qemu === undefined) return this.forget(name);
+      if (this.isKeptApart(machine.record)) await this.routes.keep(name, qemu.pid, signal);
+      await this.letGoOn(name, machine, signal);
+    } catch (error) {
+      if (!signal.aborted) log.debug('a machine could not be looked at', { vmId: name, error });
+    } finally {
+      this.looking.delete(name);
+    }
+  }
+
+  private async letGoOn(name: string, { paths, record }: Watched, signal: AbortSignal): Promise<void> {
+    const { runner, log } = this.options;
+    const { status } = await runner.monitor(record).status(signal);
+    if (status !== 'io-error') {
       this.paused.delete(name);
       return;
     }
-    try {
-      const { status } = await runner.monitor(record).status(signal);
-      if (status !== 'io-error') return void this.paused.delete(name);
-      if (!this.paused.has(name))
-        log.warn('a machine stands still: its disk cannot be written', { vmId: name });
-      this.paused.add(name);
-      if (!(await this.hasRoom(paths))) return;
-      await runner.monitor(record).resume(signal);
-      log.info('a machine goes on: its disk has room again', { vmId: name });
-    } catch (error) {
-      if (!signal.aborted) log.debug('a machine could not be looked at', { vmId: name, error });
+    if (!this.paused.has(name)) {
+      log.warn('a machine stands still: its disk cannot be written', { vmId: name });
     }
+    this.paused.add(name);
+    if (!(await this.hasRoom(paths))) return;
+    await runner.monitor(record).resume(signal);
+    log.info('a machine goes on: its disk has room again', { vmId: name });
+  }
+
+  private forget(name: string): void {
+    this.watched.delete(name);
+    this.paused.delete(name);
+    this.routes.forget(name);
+  }
+
+  private isKeptApart({ spec }: MachineRecord): boolean {
+    return spec.network === 'internet' && this.options.namespaces();
   }
 
   private async hasRoom(paths: MachinePaths): Promise<boolean> {

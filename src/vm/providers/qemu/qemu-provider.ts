@@ -1,15 +1,14 @@
 import { existsSync } from 'node:fs';
-import { mkdir, rm, statfs } from 'node:fs/promises';
-import { arch, availableParallelism, platform, totalmem } from 'node:os';
+import { mkdir, statfs } from 'node:fs/promises';
+import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { untilAborted } from '../../../base/abort.js';
 import { type Clock, systemClock } from '../../../base/clock.js';
-import { isErrno } from '../../../base/errno.js';
 import { KeyedMutex } from '../../../base/keyed-mutex.js';
 import type { Logger } from '../../../base/logger.js';
 import { HubError } from '../../../model/hub-error.js';
 import type { Image, Snapshot, VmIsolation, VmResources, VmUsage } from '../../../model/vm.js';
-import { DEFAULT_IMAGE, type ImageStore, type StoredImage } from '../../images/image-store.js';
+import type { ImageStore, StoredImage } from '../../images/image-store.js';
 import type {
   Acceleration,
   BootInfo,
@@ -21,22 +20,20 @@ import type {
   StageReport,
   VmProvider,
 } from '../../provider.js';
-import { AccelerationProof } from './acceleration.js';
+import { staged } from '../staged.js';
 import { growGuest } from './control-channel.js';
-import { allocatedBytes, growDisk, makeDisk, makeVmDir } from './disk.js';
-import { type HostFindings, kernelRelease, probeHost, type QemuHost } from './host.js';
+import { allocatedBytes, growDisk } from './disk.js';
+import { HostFacts } from './host-facts.js';
+import { fullDisk, MachineMaker } from './machine-maker.js';
 import {
-  isOursOrNew,
   listRecords,
   type MachinePaths,
   type MachineRecord,
   machinePaths,
-  newRecord,
   readRecord,
   writeRecord,
 } from './machine-record.js';
 import { MachineRunner } from './machine-runner.js';
-import { freeUser } from './machine-users.js';
 import { MachineWatch } from './machine-watch.js';
 import { usageOf } from './qemu-process.js';
 import { known, Snapshots } from './snapshots.js';
@@ -88,24 +85,28 @@ class Provider implements QemuProvider {
   private readonly starter: Starter;
   private readonly snapshots: Snapshots;
   private readonly watch: MachineWatch;
-  private readonly proof: AccelerationProof;
-  private findings: HostFindings | undefined;
+  private readonly facts: HostFacts;
+  private readonly maker: MachineMaker;
 
   constructor(private readonly options: QemuProviderOptions) {
     const { log, runDir, doorSocket, images, runtimeDisk } = options;
     const clock = options.clock ?? systemClock;
     this.clock = clock;
     this.machinesDir = qemuMachinesDir(options.dir);
-    this.proof = new AccelerationProof({ cacheFile: join(options.dir, 'acceleration.json') });
+    const accelerationFile = join(options.dir, 'acceleration.json');
+    const own = options.uid === undefined ? {} : { uid: options.uid };
+    this.facts = new HostFacts({ images, accelerationFile, ...own });
     this.runner = new MachineRunner({ runDir, doorSocket, clock });
-    const acceleration = (image: StoredImage, signal: AbortSignal) => this.accelerate(image, signal);
+    const acceleration = (image: StoredImage, signal: AbortSignal) => this.facts.acceleration(signal, image);
     this.starter = new Starter({ runner: this.runner, images, runtimeDisk, acceleration, clock });
     this.snapshots = new Snapshots(this.runner, clock);
+    this.maker = new MachineMaker({ machinesDir: this.machinesDir, images, ownUsers: options.uid === 0 });
     const { watchMs, roomBytes } = options;
     this.watch = new MachineWatch({
       runner: this.runner,
       clock,
       log,
+      namespaces: () => this.facts.namespaces,
       ...(watchMs === undefined ? {} : { everyMs: watchMs }),
       ...(roomBytes === undefined ? {} : { roomBytes }),
     });
@@ -113,19 +114,18 @@ class Provider implements QemuProvider {
 
   /** Machines get the internet only where it can be kept away from the host. */
   get capabilities(): ProviderCapabilities {
-    const open = this.findings !== undefined && !('problem' in this.findings) && !this.findings.noInternet;
     return {
       snapshot: true,
       liveSnapshot: true,
       freezes: true,
       console: true,
       enforces: ['cpu', 'memory', 'disk'],
-      networks: open ? ['internet', 'isolated'] : ['isolated'],
+      networks: this.facts.noInternet === '' ? ['internet', 'isolated'] : ['isolated'],
     };
   }
 
   async selfTest(signal: AbortSignal): Promise<SelfTest> {
-    const host = await this.look(signal);
+    const host = await this.facts.look(signal);
     if ('problem' in host) return { works: false, reason: host.problem };
     const images = await this.options.images.list();
     if (images.some(({ image }) => image !== undefined)) return { works: true };
@@ -133,8 +133,7 @@ class Provider implements QemuProvider {
   }
 
   async isolation(): Promise<VmIsolation> {
-    const { findings } = this;
-    const closed = findings !== undefined && 'noInternet' in findings ? findings.noInternet : '';
+    const closed = this.facts.noInternet;
     return {
       kind: 'vm',
       securityBoundary: true,
@@ -151,27 +150,7 @@ class Provider implements QemuProvider {
   }
 
   create(spec: MachineSpec, report: StageReport, signal: AbortSignal): Promise<void> {
-    return this.exclusive(spec.name, signal, async (paths) => {
-      if (!(await isOursOrNew(paths))) throw foreign(paths);
-      const half = await readRecord(paths);
-      if (half?.made) return;
-      const image = await staged(report, 'image', spec.image ?? DEFAULT_IMAGE, () =>
-        this.options.images.verify(half?.image ?? spec.image ?? DEFAULT_IMAGE, signal),
-      );
-      checkFits(spec, image);
-      try {
-        await staged(report, 'disk', `a disk over ${image.manifest.name}`, async () => {
-          const record = half ?? (await this.register(paths, spec, image));
-          await makeVmDir(paths, record);
-          const disk = { image: image.paths.disk, bytes: spec.resources.diskBytes, ...ownerOf(record) };
-          await makeDisk(paths, disk, signal);
-          await writeRecord(paths, { ...record, spec, made: true });
-        });
-      } catch (err) {
-        await rm(paths.dir, { recursive: true, force: true });
-        throw fullDisk(paths, err);
-      }
-    });
+    return this.exclusive(spec.name, signal, (paths) => this.maker.make(paths, spec, report, signal));
   }
 
   start(name: string, boot: BootInfo, report: StageReport, signal: AbortSignal): Promise<void> {
@@ -179,7 +158,7 @@ class Provider implements QemuProvider {
       const record = await existing(paths);
       if ((await this.runner.find(record)) !== undefined && record.wake === undefined) return;
       await this.runner.kill(record, signal);
-      const host = await this.host(signal);
+      const host = await this.facts.host(signal);
       const { reason, kind } = await this.acceleration(signal);
       const detail = reason ? `${kind}: ${reason}` : kind;
       await staged(report, 'boot', detail, async () => {
@@ -200,11 +179,9 @@ class Provider implements QemuProvider {
 
   destroy(name: string, signal: AbortSignal): Promise<void> {
     return this.exclusive(name, signal, async (paths) => {
-      if (!existsSync(paths.dir)) return;
-      if (!(await isOursOrNew(paths))) throw foreign(paths);
       const record = await readRecord(paths);
       if (record !== undefined) await this.runner.kill(record, signal);
-      await rm(paths.dir, { recursive: true, force: true });
+      await this.maker.remove(paths);
     });
   }
 
@@ -291,48 +268,12 @@ class Provider implements QemuProvider {
     return used === undefined ? undefined : { ...used, diskBytes: await allocatedBytes(paths) };
   }
 
-  async acceleration(signal: AbortSignal): Promise<Acceleration> {
-    const rows = await this.options.images.list();
-    const direct = rows.find(({ image }) => image?.paths.kernel !== undefined)?.image;
-    if (direct === undefined) return { kind: 'tcg', reason: 'no image of our own to try it with' };
-    return this.accelerate(direct, signal);
+  acceleration(signal: AbortSignal): Promise<Acceleration> {
+    return this.facts.acceleration(signal);
   }
 
   close(): void {
     this.watch.close();
-  }
-
-  private look(signal: AbortSignal): Promise<HostFindings> {
-    return this.mutex.run('host', async () => {
-      const fresh = this.findings === undefined || 'problem' in this.findings;
-      if (fresh) this.findings = await probeHost(this.options.uid, signal);
-      return this.findings as HostFindings;
-    });
-  }
-
-  /** @throws HubError PROVIDER_UNAVAILABLE. */
-  private async host(signal: AbortSignal): Promise<QemuHost> {
-    const host = await this.look(signal);
-    if (!('problem' in host)) return host;
-    const message = `virtual machines do not work on this host: ${host.problem}`;
-    throw new HubError('PROVIDER_UNAVAILABLE', message, { metadata: { provider: this.name } });
-  }
-
-  /** One proof at a time; those that wait find its answer. An image without a kernel takes what others found. */
-  private async accelerate(image: StoredImage, signal: AbortSignal): Promise<Acceleration> {
-    const { kernel } = image.paths;
-    if (kernel === undefined) return this.acceleration(signal);
-    const { version } = await this.host(signal);
-    const host = { platform: platform(), arch: arch(), kernel: await kernelRelease(), qemu: version };
-    return this.mutex.run('acceleration', () => this.proof.find(host, kernel, signal));
-  }
-
-  /** Users are given out one at a time: the record says which are taken. */
-  private register(paths: MachinePaths, spec: MachineSpec, image: StoredImage): Promise<MachineRecord> {
-    return this.mutex.run('users', async () => {
-      const uid = this.options.uid === 0 ? await freeUser(this.machinesDir) : undefined;
-      return writeRecord(paths, newRecord(spec, image.manifest.id, uid));
-    });
   }
 
   /** Names of machines have no slash. */
@@ -349,55 +290,15 @@ class Provider implements QemuProvider {
   }
 }
 
-async function staged<T>(
-  report: StageReport,
-  stage: 'image' | 'disk' | 'boot',
-  detail: string,
-  work: () => Promise<T>,
-): Promise<T> {
-  const done = report(stage, detail);
-  try {
-    const result = await work();
-    done();
-    return result;
-  } catch (err) {
-    done(err instanceof Error ? err.message : String(err));
-    throw err;
-  }
-}
-
 async function existing(paths: MachinePaths): Promise<MachineRecord> {
   const record = await readRecord(paths);
   if (record?.made) return record;
   throw new HubError('VM_NOT_FOUND', `there is no machine ${paths.name}`, { metadata: { vm: paths.name } });
 }
 
-function ownerOf({ uid }: MachineRecord): { readonly uid?: number } {
-  return uid === undefined ? {} : { uid };
-}
-
-/** @throws HubError INVALID_FIELD. */
-function checkFits({ resources }: MachineSpec, { manifest }: StoredImage): void {
-  const least = manifest.virtualSizeBytes;
-  if (resources.diskBytes >= least) return;
-  const description = `at least ${(least / 1024 ** 3).toFixed(1)}G, the size of the image ${manifest.name}`;
-  throw HubError.invalid({ field: 'disk', description });
-}
-
 function shrinks(bytes: number): HubError {
   const description = `a disk only grows; at least ${(bytes / 1024 ** 3).toFixed(1)}G, its size now`;
   return HubError.invalid({ field: 'disk', description });
-}
-
-function fullDisk(paths: MachinePaths, err: unknown): unknown {
-  if (!isErrno(err, 'ENOSPC', 'EDQUOT')) return err;
-  const message = `the host's disk is full: there is no room for ${paths.name}; make room and try again`;
-  return new HubError('DISK_FULL', message, { metadata: { vm: paths.name }, cause: err });
-}
-
-function foreign(paths: MachinePaths): HubError {
-  const message = `the directory ${paths.dir} is not a machine of the qemu provider; move it away`;
-  return new HubError('VM_FAILED', message, { metadata: { vm: paths.name } });
 }
 
 function imageOf(name: string, { manifest }: StoredImage): Image {
