@@ -1,6 +1,7 @@
-import { qemuHarness, qemuMissing } from '../support/qemu-harness.js';
+import { qemuHarness, qemuImages } from '../support/qemu-harness.js';
 import { vmProviderSuite } from './vm-provider-suite.js';
 
-const missing = await qemuMissing();
-if (missing === undefined) vmProviderSuite('qemu', () => qemuHarness(), { timeoutMs: 240_000 });
-else console.log(`SKIPPED: the contract suite against qemu (${missing})`);
+vmProviderSuite('qemu', () => qemuHarness(), {
+  timeoutMs: 240_000,
+  possible: async () => (await qemuImages()) !== undefined,
+});

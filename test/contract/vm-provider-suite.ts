@@ -23,7 +23,12 @@ export interface ProviderHarness {
 export interface SuiteOptions {
   /** Time limit of one case in milliseconds. Default 30000. */
   readonly timeoutMs?: number;
+  /** Whether this host can run it at all; it says itself why not. Default yes. May take minutes. */
+  readonly possible?: () => Promise<boolean>;
 }
+
+/** Most time for preparing the host, such as building an image. */
+const PREPARE_MS = 15 * 60_000;
 
 const GIB = 1024 ** 3;
 
@@ -37,6 +42,11 @@ export function vmProviderSuite(
     this.timeout(options.timeoutMs ?? 30_000);
     let harness: ProviderHarness;
     let provider: VmProvider;
+
+    before(async function () {
+      this.timeout(PREPARE_MS);
+      if ((await options.possible?.()) === false) this.skip();
+    });
 
     beforeEach(async () => {
       harness = await factory();

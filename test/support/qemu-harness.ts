@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -17,6 +17,7 @@ import {
 import type { ProviderHarness } from '../contract/vm-provider-suite.js';
 import type { Ran } from './stand-in-agent.js';
 import { STAND_IN_GUEST, STAND_IN_INITRD } from './stand-in-guest.js';
+import { testImage } from './test-image.js';
 
 /** A harness with what a test of this provider alone may look at. */
 export interface QemuHarness extends ProviderHarness {
@@ -26,32 +27,31 @@ export interface QemuHarness extends ProviderHarness {
   readonly machinesDir: string;
 }
 
+/** Options of {@link qemuHarness}. */
+export interface QemuHarnessOptions {
+  /** Directory to make everything in. Default that for temporary files. */
+  readonly parent?: string;
+  /** See {@link QemuProviderOptions.roomBytes}. */
+  readonly roomBytes?: number;
+}
+
 /** How long a machine may take until its stand-in dials. Emulated processors are slow. */
 const DIAL_MS = 60_000;
 const COMMAND_MS = 120_000;
 /** What the first harness found out takes seconds, and stays true. */
 let acceleration: string | undefined;
 
-/** Why machines of QEMU cannot be tested here; undefined when they can. */
-export async function qemuMissing(): Promise<string | undefined> {
-  const dir = testImages();
-  if (dir === undefined) return 'no image: VM_AGENT_TEST_IMAGES names no directory of images';
-  for (const tool of ['qemu-system-x86_64', 'qemu-img', 'socat', 'mke2fs']) {
-    try {
-      execFileSync('sh', ['-c', 'PATH="$PATH:/usr/sbin:/sbin" command -v "$1"', 'sh', tool], {
-        stdio: 'pipe',
-      });
-    } catch {
-      return `${tool} is missing`;
-    }
-  }
+/** The images that tests boot; undefined, after one line that says why, where machines of QEMU cannot be tested. */
+export async function qemuImages(): Promise<string | undefined> {
+  const missing = ['qemu-system-x86_64', 'qemu-img', 'socat', 'mke2fs'].filter((tool) => !isThere(tool));
+  if (missing.length === 0) return testImage();
+  console.warn(`SKIPPED: everything that needs real machines of QEMU: ${missing.join(', ')} missing`);
   return undefined;
 }
 
-/** The images that tests may boot. */
-export function testImages(): string | undefined {
-  const dir = process.env.VM_AGENT_TEST_IMAGES;
-  return dir !== undefined && existsSync(join(dir, 'names.json')) ? dir : undefined;
+function isThere(tool: string): boolean {
+  const { status } = spawnSync('sh', ['-c', 'PATH="$PATH:/usr/sbin:/sbin" command -v "$1"', 'sh', tool]);
+  return status === 0;
 }
 
 /** The door of the harness: stand-ins dial it, say who they are, and run what they are told. */
@@ -171,10 +171,10 @@ async function standInDisk(dir: string): Promise<string> {
 }
 
 /** Makes a provider of real machines in a temporary directory, with the stand-in as their agent. */
-export async function qemuHarness(more: Partial<QemuProviderOptions> = {}): Promise<QemuHarness> {
-  const images = testImages();
-  if (images === undefined) throw new Error('there are no images; ask qemuMissing first');
-  const dir = await mkdtemp(join(tmpdir(), 'vmq-'));
+export async function qemuHarness(more: QemuHarnessOptions = {}): Promise<QemuHarness> {
+  const images = await testImage();
+  if (images === undefined) throw new Error('there are no images; ask qemuImages first');
+  const dir = await mkdtemp(join(more.parent ?? tmpdir(), 'vmq-'));
   const doorSocket = join(dir, 'door', 's');
   await mkdir(join(dir, 'door'));
   const door = await StandInDoor.listen(doorSocket);
@@ -194,7 +194,7 @@ export async function qemuHarness(more: Partial<QemuProviderOptions> = {}): Prom
     log: silentLogger,
     watchMs: 200,
     ...(uid === undefined ? {} : { uid }),
-    ...more,
+    ...(more.roomBytes === undefined ? {} : { roomBytes: more.roomBytes }),
   };
   const machinesDir = join(dir, 'qemu', 'machines');
   const made: QemuProvider[] = [];
@@ -204,11 +204,14 @@ export async function qemuHarness(more: Partial<QemuProviderOptions> = {}): Prom
     return provider;
   };
   const generations = new Map<string, number>();
+  const provider = make();
+  // What machines can have is known once the host was looked at.
+  await provider.selfTest(AbortSignal.timeout(60_000));
   return {
     dir,
     doorSocket,
     machinesDir,
-    provider: make(),
+    provider,
     again: make,
     boot: (name, vmGeneration, first) => {
       generations.set(name, vmGeneration);

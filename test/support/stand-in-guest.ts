@@ -71,6 +71,7 @@ while :; do
         server=$!
         echo '{"type":"done","of":"woken"}' >&4
         ;;
+      *grow*) echo '{"type":"done","of":"grow"}' >&4 ;;
     esac
   done
   sleep 0.1

@@ -32,11 +32,6 @@ export class HostFacts {
     return 'problem' in findings ? findings.problem : findings.noInternet;
   }
 
-  /** Whether machines have namespaces of their own, as far as is known. */
-  get namespaces(): boolean {
-    return this.findings !== undefined && !('problem' in this.findings) && this.findings.namespaces;
-  }
-
   look(signal: AbortSignal): Promise<HostFindings> {
     return this.mutex.run('host', async () => {
       const old = this.findings;
@@ -44,6 +39,12 @@ export class HostFacts {
       this.findings = found;
       return found;
     });
+  }
+
+  /** Whether machines have namespaces of their own. */
+  async namespaces(signal: AbortSignal): Promise<boolean> {
+    const host = await this.look(signal);
+    return !('problem' in host) && host.namespaces;
   }
 
   /** @throws HubError PROVIDER_UNAVAILABLE. */

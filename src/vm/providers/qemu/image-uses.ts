@@ -1,6 +1,5 @@
 import type { ImageUses } from '../../images/image-store.js';
-import { listRecords } from './machine-record.js';
-import { qemuMachinesDir } from './qemu-provider.js';
+import { listRecords, qemuMachinesDir } from './machine-record.js';
 
 /**
  * Which machines use which image, from their records; a hub need not run.

@@ -72,6 +72,11 @@ export const VM_FILES = {
   consoles: ['console.0', 'console.1'],
 } as const;
 
+/** Directory of all machines below the directory of the provider. */
+export function qemuMachinesDir(dir: string): string {
+  return join(dir, 'machines');
+}
+
 /** The places of one machine. */
 export function machinePaths(machinesDir: string, name: string): MachinePaths {
   const dir = join(machinesDir, name);

@@ -14,7 +14,7 @@ export interface WatchOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** Whether machines have network namespaces of their own. */
-  readonly namespaces: () => boolean;
+  readonly namespaces: (signal: AbortSignal) => Promise<boolean>;
   /** Milliseconds between two looks at a machine. Default 3000. */
   readonly everyMs?: number;
   /** Free bytes from which a machine may go on. Default 64 MiB. */
@@ -78,7 +78,7 @@ export class MachineWatch {
     try {
       const qemu = await runner.find(machine.record);
       if (qemu === undefined) return this.forget(name);
-      if (this.isKeptApart(machine.record)) await this.routes.keep(name, qemu.pid, signal);
+      if (await this.isKeptApart(machine.record, signal)) await this.routes.keep(name, qemu.pid, signal);
       await this.letGoOn(name, machine, signal);
     } catch (error) {
       if (!signal.aborted) log.debug('a machine could not be looked at', { vmId: name, error });
@@ -109,8 +109,8 @@ export class MachineWatch {
     this.routes.forget(name);
   }
 
-  private isKeptApart({ spec }: MachineRecord): boolean {
-    return spec.network === 'internet' && this.options.namespaces();
+  private async isKeptApart({ spec }: MachineRecord, signal: AbortSignal): Promise<boolean> {
+    return spec.network === 'internet' && (await this.options.namespaces(signal));
   }
 
   private async hasRoom(paths: MachinePaths): Promise<boolean> {

@@ -30,6 +30,7 @@ import {
   type MachinePaths,
   type MachineRecord,
   machinePaths,
+  qemuMachinesDir,
   readRecord,
   writeRecord,
 } from './machine-record.js';
@@ -71,15 +72,9 @@ export function createQemuProvider(options: QemuProviderOptions): QemuProvider {
   return new Provider(options);
 }
 
-/** Directory of the machines below {@link QemuProviderOptions.dir}. */
-export function qemuMachinesDir(dir: string): string {
-  return join(dir, 'machines');
-}
-
 class Provider implements QemuProvider {
   readonly name = 'qemu';
   private readonly mutex = new KeyedMutex();
-  private readonly clock: Clock;
   private readonly machinesDir: string;
   private readonly runner: MachineRunner;
   private readonly starter: Starter;
@@ -91,7 +86,6 @@ class Provider implements QemuProvider {
   constructor(private readonly options: QemuProviderOptions) {
     const { log, runDir, doorSocket, images, runtimeDisk } = options;
     const clock = options.clock ?? systemClock;
-    this.clock = clock;
     this.machinesDir = qemuMachinesDir(options.dir);
     const accelerationFile = join(options.dir, 'acceleration.json');
     const own = options.uid === undefined ? {} : { uid: options.uid };
@@ -106,7 +100,7 @@ class Provider implements QemuProvider {
       runner: this.runner,
       clock,
       log,
-      namespaces: () => this.facts.namespaces,
+      namespaces: (signal) => this.facts.namespaces(signal),
       ...(watchMs === undefined ? {} : { everyMs: watchMs }),
       ...(roomBytes === undefined ? {} : { roomBytes }),
     });
