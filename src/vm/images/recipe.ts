@@ -151,6 +151,7 @@ update-ca-certificates >/dev/null
 for section in 1 2 3 4 5 6 7 8; do mkdir -p "/usr/share/man/man$section"; done
 # The kernel is started from beside the disk, so its modules here must stay what they are.
 dpkg-query -W -f '\${Package}\\n' 'linux-image-*' | xargs -r apt-mark hold >/dev/null
+sed -i /force-unsafe-io/d /etc/dpkg/dpkg.cfg.d/99mmdebstrap
 rm -f /etc/apt/apt.conf.d/99mmdebstrap /vmlinuz /vmlinuz.old
 : >/etc/fstab
 `;

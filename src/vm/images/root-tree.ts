@@ -86,7 +86,8 @@ function debstrapArgs(mode: TreeMode, plan: TreePlan, target: string): readonly 
     '--variant=minbase',
     `--include=${packages.join(',')}`,
     ...[...apt.options, ...apt.buildOptions, 'Acquire::Languages "none";'].map((line) => `--aptopt=${line}`),
-    ...DPKG_OPTIONS.map((option) => `--dpkgopt=${option}`),
+    // A build that is interrupted is thrown away: nothing has to reach the disk on the way.
+    ...['force-unsafe-io', ...DPKG_OPTIONS].map((option) => `--dpkgopt=${option}`),
     // Fixed texts: mmdebstrap gives them to a shell.
     `--extract-hook=${CHECK_PACKAGES}`,
     `--customize-hook=tar-in ${OVERLAY} /`,
