@@ -13,12 +13,22 @@ export class ClosedRoutes {
 
   constructor(private readonly networks: () => readonly string[] = closedNetworks) {}
 
-  /** @throws Error when the machine's network namespace refuses. */
-  async keep(machine: string, pid: number, signal: AbortSignal): Promise<void> {
+  /**
+   * @param qemu the machine's QEMU, and whether it has a user of its own: root has to become root in there, an ordinary
+   * user is it already.
+   * @throws Error when the machine's network namespace refuses.
+   */
+  async keep(
+    machine: string,
+    qemu: { readonly pid: number; readonly ownUser: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
     const networks = this.networks();
-    const now = `${pid} ${networks.join(' ')}`;
+    const now = `${qemu.pid} ${networks.join(' ')}`;
     if (this.closed.get(machine) === now) return;
-    const inside = ['--target', String(pid), '--user', '--net', '--', 'sh', '-c', SCRIPT, 'sh', ...networks];
+    const who = qemu.ownUser ? [] : ['--preserve-credentials'];
+    const target = ['--target', String(qemu.pid), '--user', '--net', ...who];
+    const inside = [...target, '--', 'sh', '-c', SCRIPT, 'sh', ...networks];
     const ran = await run('nsenter', inside, { env: TOOL_ENV, signal, timeoutMs: LIMIT_MS });
     if (ran.code !== 0) throw new Error(`the host's addresses were not closed: ${ran.stderr.trim()}`);
     this.closed.set(machine, now);

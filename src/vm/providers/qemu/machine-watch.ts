@@ -78,8 +78,11 @@ export class MachineWatch {
     try {
       const qemu = await runner.find(machine.record);
       if (qemu === undefined) return this.forget(name);
-      if (await this.isKeptApart(machine.record, signal)) await this.routes.keep(name, qemu.pid, signal);
       await this.letGoOn(name, machine, signal);
+      if (await this.isKeptApart(machine.record, signal)) {
+        const ownUser = machine.record.uid !== undefined;
+        await this.routes.keep(name, { pid: qemu.pid, ownUser }, signal);
+      }
     } catch (error) {
       if (!signal.aborted) log.debug('a machine could not be looked at', { vmId: name, error });
     } finally {

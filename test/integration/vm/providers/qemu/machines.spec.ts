@@ -8,6 +8,7 @@ import { systemClock } from '../../../../../src/base/clock.js';
 import { HubError } from '../../../../../src/model/hub-error.js';
 import type { VmNetwork } from '../../../../../src/model/vm.js';
 import type { MachineSpec, VmProvider } from '../../../../../src/vm/provider.js';
+import { ClosedRoutes } from '../../../../../src/vm/providers/qemu/closed-routes.js';
 import {
   machinePaths,
   readRecord,
@@ -229,6 +230,18 @@ describe('machines of QEMU', function () {
         if (network === 'isolated') expect(resolves.code).to.not.equal(0);
       });
     }
+  });
+
+  it('are closed to addresses that the host gets while they run', async function () {
+    if (!provider.capabilities.networks.includes('internet')) this.skip();
+    await up('alpha', { network: 'internet' });
+    const { uid } = await recordOf();
+    const pid = await pidOf();
+    const routes = new ClosedRoutes(() => ['203.0.113.7/32', '127.0.0.0/8']);
+    await routes.keep('alpha', { pid, ownUser: uid !== undefined }, soon());
+    const table = readFileSync(`/proc/${pid}/net/route`, 'utf8');
+    // Addresses stand there as hexadecimal numbers, the last byte first; 0x200 is the flag of a refusal.
+    expect(table).to.match(/^\*\t077100CB\t00000000\t0205\t/m);
   });
 
   it('leave no user, process or file behind, whatever was started', async () => {
