@@ -50,7 +50,7 @@ export class Snapshots {
       return base;
     } catch (err) {
       await this.discard({ paths, record }, about.name, AbortSignal.timeout(CLEANUP_MS)).catch(() => {});
-      throw err;
+      throw withoutRoom(paths.name, err);
     }
   }
 
@@ -100,6 +100,14 @@ export class Snapshots {
     const message = `${agent} has ${MAX_SNAPSHOTS} snapshots already; delete some`;
     throw new HubError('RESOURCES_EXCEEDED', message, { metadata: { agent } });
   }
+}
+
+/** QEMU tells a full disk in words, or by its number. */
+function withoutRoom(agent: string, err: unknown): unknown {
+  if (!(err instanceof HubError) || err.reason !== 'VM_FAILED') return err;
+  if (!/No space left|Error -28\b/.test(err.message)) return err;
+  const message = `the host's disk has no room for a snapshot of ${agent}; make room or delete snapshots`;
+  return new HubError('DISK_FULL', message, { metadata: { agent }, cause: err });
 }
 
 /** A snapshot of a machine. @throws HubError SNAPSHOT_NOT_FOUND naming those that are there. */
