@@ -24,6 +24,7 @@ const USUAL_PACKAGES = [
   'python3',
   'python-is-python3',
   'python3-pip',
+  'python3-venv',
 ] as const;
 
 /** A file that is put into the image. */
