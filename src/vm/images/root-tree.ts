@@ -69,7 +69,10 @@ export async function makeTree(mode: TreeMode, plan: TreePlan, options: DraftOpt
     // In namespaces of its own that end with this process: a build that is killed leaves neither processes nor mounts.
     const apart = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--'];
     const words = ['unshare', ...apart, 'mmdebstrap', ...debstrapArgs(mode, plan, TREE)];
-    await runTool('setpriv', ['--pdeathsig', 'KILL', '--', ...words], { ...tools, calledAs: 'mmdebstrap' });
+    // What it leaves in its TMPDIR when it is ended goes with the draft.
+    const extraEnv = { ...tools.extraEnv, TMPDIR: options.cwd };
+    const named = { ...tools, extraEnv, calledAs: 'mmdebstrap' };
+    await runTool('setpriv', ['--pdeathsig', 'KILL', '--', ...words], named);
     return { dir: join(options.cwd, TREE), as: [] };
   }
   await runTool('mmdebstrap', debstrapArgs(mode, plan, TREE_TAR), tools);
