@@ -50,7 +50,7 @@ gist() {
     const answer = JSON.parse(text);
     const task = answer.task ?? answer;
     const { exitCode, stdoutTail, stderrTail, result, ...outcome } = task.outcome ?? task;
-    console.log(`${task.state}, exit code ${exitCode}`);
+    console.log(exitCode === undefined ? task.state : `${task.state}, exit code ${exitCode}`);
     if (result?.commit) console.log(`${result.destination} is at ${result.commit}, branch ${result.branch}`);
     const lines = stdoutTail.split("\n").filter((line) => /\S/.test(line));
     if (lines.length > 0) console.log(lines.slice(-9).join("\n"));
@@ -168,7 +168,7 @@ serve_project() { # port
 # For a machine that reaches nothing of this computer: the repository as one file, handed over in a task.
 send_project() {
   make_project
-  git -C "$work" bundle create --quiet "$demo_home/project.bundle" main
+  git -C "$work" bundle create --quiet "$demo_home/project.bundle" HEAD main
   base64 --wrap=0 "$demo_home/project.bundle" |
     sed 's|.*|{"type":"file:write","filePath":"/opt/project.bundle","encoding":"base64","content":"&"}|' \
       >"$demo_home/file.json"
