@@ -54,7 +54,8 @@ export const GUEST_DOOR = '10.0.2.100:9090';
 const MIB = 1024 ** 2;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
-const KERNEL_ARGUMENTS = 'console=ttyS0 quiet loglevel=3';
+/** A kernel that panics starts again, as a machine should that nobody looks at. */
+const KERNEL_ARGUMENTS = 'console=ttyS0 quiet loglevel=3 panic=5';
 
 /**
  * The command line of a machine's QEMU, without the program itself. Nothing in it is secret, and every value that

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { isErrno } from '../../../base/errno.js';
 import { KeyedMutex } from '../../../base/keyed-mutex.js';
 import { HubError } from '../../../model/hub-error.js';
+import type { VmResources } from '../../../model/vm.js';
 import { DEFAULT_IMAGE, type ImageStore, type StoredImage } from '../../images/image-store.js';
 import type { MachineSpec, StageReport } from '../../provider.js';
 import { staged } from '../staged.js';
@@ -44,6 +45,7 @@ export class MachineMaker {
     if (!(await isOursOrNew(paths))) throw foreign(paths);
     const half = await readRecord(paths);
     if (half?.made) return;
+    checkMemory(spec.resources);
     const name = spec.image ?? DEFAULT_IMAGE;
     const image = await staged(report, 'image', name, () =>
       this.options.images.verify(half?.image ?? name, signal),
@@ -88,6 +90,23 @@ export function fullDisk(paths: MachinePaths, err: unknown): unknown {
   if (!isErrno(err, 'ENOSPC', 'EDQUOT')) return err;
   const message = `the host's disk is full: there is no room for ${paths.name}; make room and try again`;
   return new HubError('DISK_FULL', message, { metadata: { vm: paths.name }, cause: err });
+}
+
+/** Below this a guest does not come up, and nobody would learn why. */
+const LEAST_MEMORY = 256 * 1024 ** 2;
+
+/** @throws HubError INVALID_FIELD. */
+export function checkResize(old: VmResources, next: VmResources): void {
+  checkMemory(next);
+  if (next.diskBytes >= old.diskBytes) return;
+  const description = `a disk only grows; at least ${(old.diskBytes / 1024 ** 3).toFixed(1)}G, its size now`;
+  throw HubError.invalid({ field: 'disk', description });
+}
+
+function checkMemory({ memoryBytes }: VmResources): void {
+  if (memoryBytes >= LEAST_MEMORY) return;
+  const description = `at least ${LEAST_MEMORY / 1024 ** 2}M, which a virtual machine needs to boot`;
+  throw HubError.invalid({ field: 'memory', description });
 }
 
 /** @throws HubError INVALID_FIELD. */

@@ -24,7 +24,7 @@ import { staged } from '../staged.js';
 import { growGuest } from './control-channel.js';
 import { allocatedBytes, growDisk } from './disk.js';
 import { HostFacts } from './host-facts.js';
-import { fullDisk, MachineMaker } from './machine-maker.js';
+import { checkResize, fullDisk, MachineMaker } from './machine-maker.js';
 import {
   listRecords,
   type MachinePaths,
@@ -238,7 +238,7 @@ class Provider implements QemuProvider {
     return this.exclusive(name, signal, async (paths) => {
       const record = await existing(paths);
       const old = record.spec.resources;
-      if (resources.diskBytes < old.diskBytes) throw shrinks(old.diskBytes);
+      checkResize(old, resources);
       const running = (await this.runner.find(record)) !== undefined;
       let seen = true;
       if (resources.diskBytes > old.diskBytes) {
@@ -288,11 +288,6 @@ async function existing(paths: MachinePaths): Promise<MachineRecord> {
   const record = await readRecord(paths);
   if (record?.made) return record;
   throw new HubError('VM_NOT_FOUND', `there is no machine ${paths.name}`, { metadata: { vm: paths.name } });
-}
-
-function shrinks(bytes: number): HubError {
-  const description = `a disk only grows; at least ${(bytes / 1024 ** 3).toFixed(1)}G, its size now`;
-  return HubError.invalid({ field: 'disk', description });
 }
 
 function imageOf(name: string, { manifest }: StoredImage): Image {

@@ -184,14 +184,16 @@ describe('machines of QEMU', function () {
     expect(await harness.leftovers('alpha')).to.deep.equal([]);
   });
 
-  it('refuse a disk smaller than the image and an image that is not there, and leave nothing', async () => {
-    const small = { ...spec('alpha').resources, diskBytes: 100 * MIB };
+  it('refuse what no guest boots with and an image that is not there, and leave nothing', async () => {
+    const { resources } = spec('alpha');
+    const small = { ...resources, diskBytes: 100 * MIB };
+    const dim = { ...resources, memoryBytes: 16 * MIB };
     const reasons = [];
-    for (const more of [{ resources: small }, { image: 'no-such-image' }]) {
+    for (const more of [{ resources: small }, { resources: dim }, { image: 'no-such-image' }]) {
       reasons.push(HubError.from(await create('alpha', more).catch((err: unknown) => err)).reason);
       expect(existsSync(join(harness.machinesDir, 'alpha'))).to.equal(false);
     }
-    expect(reasons).to.deep.equal(['INVALID_FIELD', 'IMAGE_NOT_FOUND']);
+    expect(reasons).to.deep.equal(['INVALID_FIELD', 'INVALID_FIELD', 'IMAGE_NOT_FOUND']);
   });
 
   describe('and their network', () => {
