@@ -93,6 +93,13 @@ describe("the command line of a machine's QEMU", () => {
     expect(valuesOf(cloud, '-blockdev')).to.have.length(4);
   });
 
+  it('lets the kernel do without guards against speculation on an emulated processor only', () => {
+    const line = (acceleration: 'tcg' | 'kvm') =>
+      valuesOf({ ...PLAN, hardware: { ...PLAN.hardware, acceleration } }, '-append').join();
+    expect(line('tcg')).to.include('mitigations=off');
+    expect(line('kvm')).to.not.include('mitigations');
+  });
+
   it('starts paused for memory that is to be loaded', () => {
     expect(qemuArguments({ ...PLAN, paused: true })).to.include('-S');
   });
