@@ -25,6 +25,7 @@ const AGENT_CONFIG = {
 const UNIT = `[Unit]
 Description=vm-agent-system agent
 DefaultDependencies=no
+RequiresMountsFor=${RUNTIME_MOUNT}
 Conflicts=shutdown.target
 Before=shutdown.target
 StartLimitIntervalSec=0
