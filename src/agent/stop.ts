@@ -28,9 +28,10 @@ export class StopSwitch {
     this.polite.abort(new Error(`stopped: ${kind}`));
   }
 
-  /** Asks for the end at once. */
+  /** Asks for the end at once. What stands still is not let go on before. */
   force(kind: StopKind): void {
-    this.stop(kind);
+    this.why ??= kind;
     this.hard.abort(new Error(`killed: ${kind}`));
+    this.stop(kind);
   }
 }

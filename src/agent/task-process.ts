@@ -159,6 +159,7 @@ async function stoppable(
   let timer: Disposable | undefined;
   using _polite = onAbort(ctx.stop.signal, () => {
     killed = true;
+    if (ctx.stop.forced.aborted) return;
     tree.signal('SIGTERM');
     tree.thaw();
     timer = ctx.clock.after(GRACE_MS, () => tree.kill());
