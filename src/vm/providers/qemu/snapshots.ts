@@ -1,3 +1,4 @@
+import { statfs } from 'node:fs/promises';
 import type { Clock } from '../../../base/clock.js';
 import { HubError } from '../../../model/hub-error.js';
 import type { Snapshot } from '../../../model/vm.js';
@@ -9,6 +10,8 @@ import type { MachineRunner } from './machine-runner.js';
 const MAX_SNAPSHOTS = 256;
 /** Most time for removing what a snapshot that failed left. */
 const CLEANUP_MS = 60_000;
+/** Below this a disk of the host is full: QEMU calls a write of memory that fails an input/output error. */
+const FULL_BYTES = 4 * 1024 ** 2;
 
 /** A machine whose snapshots are worked on. */
 export interface SnapshotScene {
@@ -49,8 +52,9 @@ export class Snapshots {
       await writeRecord(paths, { ...record, snapshots: [...record.snapshots, kept] });
       return base;
     } catch (err) {
+      const error = withoutRoom(paths.name, err, await freeBytes(paths));
       await this.discard({ paths, record }, about.name, AbortSignal.timeout(CLEANUP_MS)).catch(() => {});
-      throw withoutRoom(paths.name, err);
+      throw error;
     }
   }
 
@@ -103,11 +107,16 @@ export class Snapshots {
 }
 
 /** QEMU tells a full disk in words, or by its number. */
-function withoutRoom(agent: string, err: unknown): unknown {
+function withoutRoom(agent: string, err: unknown, free: number): unknown {
   if (!(err instanceof HubError) || err.reason !== 'VM_FAILED') return err;
-  if (!/No space left|Error -28\b/.test(err.message)) return err;
+  if (free >= FULL_BYTES && !/No space left|Error -28\b/.test(err.message)) return err;
   const message = `the host's disk has no room for a snapshot of ${agent}; make room or delete snapshots`;
   return new HubError('DISK_FULL', message, { metadata: { agent }, cause: err });
+}
+
+async function freeBytes({ vm }: MachinePaths): Promise<number> {
+  const { bavail, bsize } = await statfs(vm);
+  return bavail * bsize;
 }
 
 /** A snapshot of a machine. @throws HubError SNAPSHOT_NOT_FOUND naming those that are there. */
