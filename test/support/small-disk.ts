@@ -2,6 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isErrno } from '../../src/base/errno.js';
+
+const CHUNK = 16 * 1024 ** 2;
 
 /** A disk of its own that is soon full: a tmpfs of a few MiB. Only root can have one. */
 export class SmallDisk implements Disposable {
@@ -36,9 +39,15 @@ export class SmallDisk implements Disposable {
 
   /** Takes all the room but `leave` bytes. */
   fill(leave = 0): void {
-    const bytes = this.free - leave;
-    if (bytes > 0)
-      writeFileSync(join(this.dir, `filler-${Date.now()}-${Math.random()}`), Buffer.alloc(bytes));
+    const file = join(this.dir, `filler-${Date.now()}-${Math.random()}`);
+    try {
+      for (let bytes = this.free - leave; bytes > 0; bytes -= CHUNK) {
+        writeFileSync(file, Buffer.alloc(Math.min(bytes, CHUNK)), { flag: 'a' });
+      }
+    } catch (err) {
+      // Somebody else took the last of it.
+      if (!isErrno(err, 'ENOSPC')) throw err;
+    }
   }
 
   /** Gives the room back. */

@@ -27,6 +27,8 @@ export interface HubOptions {
   readonly args?: readonly string[];
   /** Home of the hub, a directory that is there. Default: a new one. */
   readonly home?: string;
+  /** Command line that the hub is started by, such as one that changes what it sees. */
+  readonly within?: readonly string[];
 }
 
 /** An answer of the REST door. */
@@ -56,9 +58,7 @@ export class HubProcess {
     if (!existsSync(join(ROOT, 'dist', '.built'))) throw new Error('dist/ is missing; run make build first');
     const home = options.home ?? (await mkdtemp(join(tmpdir(), 'vm-agent-e2e-')));
     const [grpc = 0, http = 0, dashboard = 0] = await freePorts(3);
-    const command = startCommand(CLI, ['hub', ...(options.args ?? [])], {
-      env: { ...hubEnv(home, grpc, http, dashboard), ...options.env },
-    });
+    const command = startHub({ ...hubEnv(home, grpc, http, dashboard), ...options.env }, options);
     const hub = new HubProcess(home, grpc, http, dashboard, options, command);
     await hub.healthy().catch(async (err: unknown) => {
       await hub.close();
@@ -158,10 +158,10 @@ export class HubProcess {
   }
 
   /** Starts the hub again on the same home and ports. */
-  async startAgain(): Promise<void> {
-    this.command = startCommand(CLI, ['hub', ...(this.options.args ?? [])], {
-      env: { ...hubEnv(this.home, this.grpcPort, this.httpPort, this.dashboardPort), ...this.options.env },
-    });
+  async startAgain(changed: HubOptions = {}): Promise<void> {
+    const options = { ...this.options, ...changed };
+    const env = hubEnv(this.home, this.grpcPort, this.httpPort, this.dashboardPort);
+    this.command = startHub({ ...env, ...options.env }, options);
     await this.healthy();
   }
 
@@ -206,6 +206,11 @@ export class HubProcess {
       await sleep(20);
     }
   }
+}
+
+function startHub(env: NodeJS.ProcessEnv, { args = [], within = [] }: HubOptions): RunningCommand {
+  const [file = CLI, ...rest] = [...within, CLI, 'hub', ...args];
+  return startCommand(file, rest, { env });
 }
 
 function hubEnv(home: string, grpc: number, http: number, dashboard: number): NodeJS.ProcessEnv {
