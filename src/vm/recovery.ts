@@ -80,7 +80,8 @@ async function settleCreating(
 ): Promise<void> {
   if (found === 'running') return lifecycle.markRunning(vm.name);
   await lifecycle.provider(vm).destroy(vm.name, signal);
-  await lifecycle.markFailed(vm.name, 'create: the hub stopped before the machine was made; create it again');
+  const next = `"vm-agent destroy ${vm.name}", then create it again`;
+  await lifecycle.markFailed(vm.name, `create: the hub stopped before the machine was made; ${next}`);
 }
 
 /** The disk stage is over once the files are those of the snapshot. */

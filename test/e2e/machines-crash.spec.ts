@@ -146,6 +146,9 @@ describe('virtual machines in which tasks run', function () {
           expect((await hub.ok(['exec', 'half', 'echo works'], SLOW)).stdout).to.equal('works\n');
         } else {
           expect(await filesLeft(hub, ['half'])).to.deep.equal([]);
+          expect((await hub.ok(['status', 'half'])).stdout).to.match(
+            /"vm-agent destroy half", then create it again/,
+          );
         }
         if (stage === 'agent') expect(end).to.equal('ONLINE');
         await hub.ok(['destroy', 'half', '--force'], SLOW);

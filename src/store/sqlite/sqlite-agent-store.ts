@@ -89,7 +89,8 @@ export class SqliteAgentStore implements AgentStore {
   private insert(agent: AgentRecord): void {
     const { id, counters, sessionGeneration, journalId, ackedSequence, ...rest } = agent;
     if (this.row(id)) {
-      throw new HubError('AGENT_EXISTS', `agent ${id} exists already`, { metadata: { agent: id } });
+      const message = `agent ${id} exists already; take another name, or destroy it first`;
+      throw new HubError('AGENT_EXISTS', message, { metadata: { agent: id } });
     }
     const record: RecordJson = { ...rest, found: [] };
     this.db.run(
