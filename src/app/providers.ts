@@ -2,11 +2,13 @@ import { join } from 'node:path';
 import type { Logger } from '../base/logger.js';
 import { packageRoot } from '../base/package-root.js';
 import type { HomePaths } from '../config/home.js';
-import { ensureRuntimeDisk } from '../vm/guest/runtime-disk.js';
+import { ensureRuntimeDisk, type RuntimeDiskOptions } from '../vm/guest/runtime-disk.js';
+import { removeUnusedDisks } from '../vm/guest/unused-runtime-disks.js';
 import { ImageStore } from '../vm/images/image-store.js';
 import { ProfileStore } from '../vm/profiles/profile-store.js';
 import type { VmProvider } from '../vm/provider.js';
 import { createLocalProvider } from '../vm/providers/local/local-provider.js';
+import { runtimeDiskUses } from '../vm/providers/qemu/image-uses.js';
 import { createQemuProvider } from '../vm/providers/qemu/qemu-provider.js';
 
 /** What {@link createProviders} is told. */
@@ -41,10 +43,17 @@ function virtualMachines({ home, log, doorSocket, runDir }: ProvidersOptions): H
     runDir,
     doorSocket,
     images: new ImageStore(home.imagesDir),
-    runtimeDisk: async (signal) => (await ensureRuntimeDisk(disk, signal)).path,
+    runtimeDisk: (signal) => runtimeDisk(disk, home.qemuDir, signal),
     ...(uid === undefined ? {} : { uid }),
     log,
   });
+}
+
+/** The disk of this version; a new one takes the place of those that nobody uses. */
+async function runtimeDisk(options: RuntimeDiskOptions, qemuDir: string, signal: AbortSignal) {
+  const { path, made } = await ensureRuntimeDisk(options, signal);
+  if (made) await removeUnusedDisks(options.dir, new Set([path, ...(await runtimeDiskUses(qemuDir))]));
+  return path;
 }
 
 /** What machines can be furnished with: profiles that come with the package, and the user's own. */

@@ -36,6 +36,8 @@ export interface RuntimeDisk {
   readonly path: string;
   /** SHA-256 of what is on it. */
   readonly id: string;
+  /** Whether it is new. */
+  readonly made: boolean;
 }
 
 /**
@@ -53,10 +55,10 @@ export async function ensureRuntimeDisk(
   const known = join(dir, `inputs-${await fingerprint(content)}`);
   const id = await readFile(known, 'utf8').catch(() => '');
   const path = join(dir, id, FILE);
-  if (id !== '' && existsSync(path)) return { path, id };
-  const made = await build(dir, content, signal);
-  await writeAtomic(known, made.id);
-  return made;
+  if (id !== '' && existsSync(path)) return { path, id, made: false };
+  const disk = await build(dir, content, signal);
+  await writeAtomic(known, disk.id);
+  return disk;
 }
 
 /** Changes whenever a file is another one; contents are not read. */
@@ -84,14 +86,14 @@ async function build(
     await removeStale(dir);
     const id = await stage(tree, content, signal);
     const path = join(dir, id, FILE);
-    if (existsSync(path)) return { path, id };
+    if (existsSync(path)) return { path, id, made: false };
     await mkdir(join(partial, id), { mode: 0o755 });
     await makeExt4({ tree, file: join(partial, id, FILE), label: 'vma-runtime' }, signal);
     await rename(join(partial, id), join(dir, id)).catch((err: unknown) => {
       // Another one was as fast.
       if (!isErrno(err, 'EEXIST', 'ENOTEMPTY') || !existsSync(path)) throw err;
     });
-    return { path, id };
+    return { path, id, made: true };
   } catch (err) {
     if (isErrno(err, 'ENOSPC', 'EDQUOT'))
       throw new HubError('DISK_FULL', `there is no room for the runtime disk in ${dir}; free some`, {

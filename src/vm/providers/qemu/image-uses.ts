@@ -13,3 +13,10 @@ export async function imageUses(dir: string): Promise<ImageUses> {
   }
   return uses;
 }
+
+/** Runtime disks that machines run with, or wake with, from their records. */
+export async function runtimeDiskUses(dir: string): Promise<ReadonlySet<string>> {
+  const records = [...(await listRecords(qemuMachinesDir(dir)))].map(([, record]) => record);
+  const hardware = records.flatMap((record) => [record, ...record.snapshots].map((one) => one.hardware));
+  return new Set(hardware.flatMap((one) => (one === undefined ? [] : [one.runtime])));
+}
