@@ -75,23 +75,24 @@ describe('ensureRuntimeDisk', () => {
 
   it('is made once for each content', async () => {
     const [first, other] = await Promise.all([ensure(), ensure()]);
-    expect(other).to.deep.equal(first);
+    expect([other.path, other.id]).to.deep.equal([first.path, first.id]);
     const { mtimeMs, ino } = statSync(first.path);
-    expect(await ensure()).to.deep.equal(first);
+    expect(await ensure()).to.deep.equal({ ...first, made: false });
     expect(statSync(first.path)).to.include({ mtimeMs, ino });
     writeFileSync(agentProgram, 'another agent');
     const next = await ensure();
     expect(next.id).to.not.equal(first.id);
+    expect(next.made).to.equal(true);
     expect(existsSync(first.path), 'machines that run may have it').to.equal(true);
     writeFileSync(agentProgram, 'agent');
-    expect(await ensure()).to.deep.equal(first);
+    expect(await ensure()).to.deep.equal({ ...first, made: false });
     expect(readdirSync(join(dir, 'runtime')).filter((name) => name.startsWith('.'))).to.deep.equal([]);
   });
 
   it('is made anew when it was removed', async () => {
     const { path, id } = await ensure();
     rmSync(join(path, '..'), { recursive: true });
-    expect(await ensure()).to.deep.equal({ path, id });
+    expect(await ensure()).to.deep.equal({ path, id, made: true });
     expect(existsSync(path)).to.equal(true);
   });
 
