@@ -7,6 +7,7 @@ import { at, list } from '../support/e2e/json-path.js';
 import {
   BEFORE_MS,
   BOOT_MS,
+  createMachine,
   filesLeft,
   hostMachine,
   leftOf,
@@ -33,7 +34,7 @@ describe('virtual machines in which tasks run', function () {
     const started = await startMachineHub();
     if (started === undefined) this.skip();
     hub = started;
-    await Promise.all(NAMES.map((name) => hub.ok(['create', name, ...SMALL], SLOW)));
+    await Promise.all(NAMES.map((name) => createMachine(hub, name)));
   });
   after(() => hub?.close());
 

@@ -39,24 +39,27 @@ disk() {
     return
   done
 }
-tries=0
-device=$(disk ${DISK_SERIALS.root})
-while [ -z "$device" ] && [ "$tries" -lt 100 ]; do
-  sleep 0.1
-  tries=$((tries + 1))
-  device=$(disk ${DISK_SERIALS.root})
-done
+await_disk() {
+  tries=0
+  found=$(disk "$1")
+  while [ -z "$found" ] && [ "$tries" -lt 100 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+    found=$(disk "$1")
+  done
+  echo "$found"
+}
+device=$(await_disk ${DISK_SERIALS.root})
+runtime=$(await_disk ${DISK_SERIALS.runtime})
+boot=$(await_disk ${DISK_SERIALS.boot})
 [ -n "$device" ] || fail "it has no disk with the serial ${DISK_SERIALS.root}"
+[ -n "$runtime" ] || fail "it has no disk with the serial ${DISK_SERIALS.runtime}, and so no agent"
+[ -n "$boot" ] || fail "it has no disk with the serial ${DISK_SERIALS.boot}, and so nothing to be told"
 mount -t ext4 -o rw "$device" /root || fail "its root $device cannot be mounted"
 [ -x /root/sbin/init ] || [ -L /root/sbin/init ] || fail "its root has no /sbin/init"
-runtime=$(disk ${DISK_SERIALS.runtime})
-if [ -n "$runtime" ]; then
-  mkdir -p /root${RUNTIME_MOUNT}
-  mount -t ext4 -o ro,nodev,nosuid "$runtime" /root${RUNTIME_MOUNT} || fail "its runtime disk cannot be mounted"
-  sh /root${RUNTIME_MOUNT}/boot/initrd.sh
-else
-  echo "vm-agent: no disk with the serial ${DISK_SERIALS.runtime}: the machine starts without an agent" > /dev/console
-fi
+mkdir -p /root${RUNTIME_MOUNT}
+mount -t ext4 -o ro,nodev,nosuid "$runtime" /root${RUNTIME_MOUNT} || fail "its runtime disk cannot be mounted"
+sh /root${RUNTIME_MOUNT}/boot/initrd.sh
 for dir in dev proc sys run; do
   mkdir -p "/root/$dir"
   mount --move "/$dir" "/root/$dir"

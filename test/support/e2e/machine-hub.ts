@@ -32,6 +32,16 @@ export async function startMachineHub(prepare: Prepare = link): Promise<HubProce
   return undefined;
 }
 
+/** Creates a small machine; one that does not come says what it shows on its console. */
+export async function createMachine(hub: HubProcess, name: string): Promise<void> {
+  try {
+    await hub.ok(['create', name, ...SMALL], { timeoutMs: BOOT_MS });
+  } catch (err) {
+    const { stdout } = await hub.cli(['logs', name, '--console']);
+    throw new Error(`${err}; its console: ${stdout.slice(-4000)}`);
+  }
+}
+
 /** Furnishes a home before its hub starts; `images` are those that tests keep. */
 export type Prepare = (home: string, images: string) => Promise<void>;
 

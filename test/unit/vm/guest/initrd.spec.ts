@@ -106,7 +106,19 @@ describe('buildInitrd', () => {
         .get('init')
         ?.data.toString()
         .matchAll(/(?:^\s*|\$\(|\|\| |&& )([a-z_]+) /gm) ?? [];
-    const own = ['disk', 'fail', 'done', 'echo', 'exec', 'export', 'for', 'if', 'read', 'while'];
+    const own = [
+      'await_disk',
+      'disk',
+      'fail',
+      'done',
+      'echo',
+      'exec',
+      'export',
+      'for',
+      'if',
+      'read',
+      'while',
+    ];
     const called = [...new Set([...words].map(([, word = '']) => word))].filter(
       (word) => !own.includes(word),
     );
