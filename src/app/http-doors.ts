@@ -4,6 +4,7 @@ import { credentials } from '@grpc/grpc-js';
 import { Disposer } from '../base/disposer.js';
 import type { Logger } from '../base/logger.js';
 import { packageRoot } from '../base/package-root.js';
+import { dial } from '../bridge/dial.js';
 import { HttpGuard } from '../bridge/guard.js';
 import { type HttpServer, listenHttp } from '../bridge/http-server.js';
 import { createHubHttp } from '../bridge/hub-http.js';
@@ -39,7 +40,7 @@ export async function openHttpDoors(setup: HttpDoorsSetup): Promise<HttpDoors> {
   const guard = new HttpGuard({ authorize: (facts) => rule.authorize(facts) });
   const rest = createHubHttp({
     descriptors: readFileSync(join(packageRoot(), 'gen', 'descriptors.binpb')),
-    backend: { address: backend, credentials: credentials.createInsecure() },
+    backend: dial(backend, credentials.createInsecure()),
     log: log.with({ component: 'bridge' }),
     guard,
     callerHeaders: (caller) => pass.headers(caller),

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FileRegistry, JsonValue } from '@bufbuild/protobuf';
-import { type ChannelCredentials, type ChannelOptions, Client, type Metadata } from '@grpc/grpc-js';
+import type { Metadata } from '@grpc/grpc-js';
 import type { Logger } from '../base/logger.js';
+import type { Backend, CallOptions } from './backend.js';
 import { type Binding, readBindings, readDescriptors } from './bindings.js';
 import type { CallContext } from './call-context.js';
 import { handleBidi, handleClientStream } from './client-stream.js';
@@ -33,7 +34,9 @@ export interface ExtraRequest {
   readonly query: string;
   /** Metadata for calls that the route makes on behalf of the caller. */
   readonly metadata: () => Metadata;
-  readonly client: Client;
+  readonly backend: Backend;
+  /** Options of calls that the route makes on behalf of the caller. */
+  readonly options: CallOptions;
   readonly style: ResponseStyle;
 }
 
@@ -41,12 +44,8 @@ export interface ExtraRequest {
 export interface BridgeOptions {
   /** A serialized FileDescriptorSet with `google.api.http` options. */
   readonly descriptors: Uint8Array;
-  /** Where the gRPC server is. */
-  readonly backend: {
-    readonly address: string;
-    readonly credentials: ChannelCredentials;
-    readonly options?: ChannelOptions;
-  };
+  /** The gRPC server; the bridge closes it with itself. `dial` makes one of an address. */
+  readonly backend: Backend;
   readonly log: Logger;
   /** Largest request body in bytes. Default 8 MiB. */
   readonly bodyLimit?: number;
@@ -79,7 +78,7 @@ export interface Bridge {
   readonly registry: FileRegistry;
   /** How this bridge writes answers, for parts in front of it that refuse requests. */
   readonly style: ResponseStyle;
-  /** Closes the connection to the backend. */
+  /** Closes the backend. */
   close(): void;
 }
 
@@ -101,11 +100,10 @@ class DescriptorBridge implements Bridge {
   readonly registry: FileRegistry;
   readonly bindings: readonly Binding[];
   readonly style: ResponseStyle;
-  private readonly client: Client;
   private readonly router: Router<Target>;
 
   constructor(private readonly options: BridgeOptions) {
-    const { backend, legacyErrorField = false, headers = [], extraRoutes = [] } = options;
+    const { legacyErrorField = false, headers = [], extraRoutes = [] } = options;
     this.registry = readDescriptors(options.descriptors);
     const routes = readBindings(this.registry);
     this.bindings = routes.map((route) => route.target);
@@ -120,7 +118,6 @@ class DescriptorBridge implements Bridge {
         }),
       ),
     ]);
-    this.client = new Client(backend.address, backend.credentials, backend.options);
   }
 
   readonly handler = (req: IncomingMessage, res: ServerResponse): void => {
@@ -128,7 +125,7 @@ class DescriptorBridge implements Bridge {
   };
 
   close(): void {
-    this.client.close();
+    this.options.backend.close();
   }
 
   private async answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -174,7 +171,7 @@ class DescriptorBridge implements Bridge {
     await HANDLERS[binding.method.methodKind]({
       req,
       res,
-      client: this.client,
+      backend: this.options.backend,
       binding,
       metadata,
       deadline: timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs),
@@ -192,8 +189,9 @@ class DescriptorBridge implements Bridge {
     params: ReadonlyMap<string, string>,
     query: string,
   ): Promise<void> {
-    const { client, style } = this;
-    await extra.handle({ req, res, params, query, metadata: () => this.metadata(req), client, style });
+    const { backend } = this.options;
+    const metadata = () => this.metadata(req);
+    await extra.handle({ req, res, params, query, metadata, backend, options: {}, style: this.style });
   }
 
   private metadata(req: IncomingMessage): Metadata {

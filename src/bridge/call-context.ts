@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Client, Metadata } from '@grpc/grpc-js';
+import type { Metadata } from '@grpc/grpc-js';
+import type { Backend, CallOptions } from './backend.js';
 import type { Binding } from './bindings.js';
 import type { BuildOptions, RequestParts } from './request.js';
 import type { ResponseStyle } from './respond.js';
@@ -8,7 +9,7 @@ import type { ResponseStyle } from './respond.js';
 export interface CallContext {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly client: Client;
+  readonly backend: Backend;
   readonly binding: Binding;
   readonly metadata: Metadata;
   /** When the call must have ended; undefined for never. */
@@ -19,9 +20,6 @@ export interface CallContext {
   readonly bodyLimit: number;
 }
 
-/** Messages travel as bytes; nothing is decoded on the gRPC leg. */
-export const passThrough = (bytes: Buffer): Buffer => bytes;
-
 /** Cancels a call when the client goes away before it was answered. */
 export function cancelWithClient(res: ServerResponse, call: { cancel(): void }): void {
   res.once('close', () => {
@@ -31,6 +29,6 @@ export function cancelWithClient(res: ServerResponse, call: { cancel(): void }):
 }
 
 /** Options of a gRPC call. */
-export function callOptions({ deadline }: CallContext): { deadline?: Date } {
-  return deadline === undefined ? {} : { deadline };
+export function callOptions({ deadline }: CallContext): CallOptions {
+  return { deadline };
 }

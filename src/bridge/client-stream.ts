@@ -1,6 +1,7 @@
 import type { JsonValue } from '@bufbuild/protobuf';
+import type { SendingCall } from './backend.js';
 import { bodyChunks } from './body.js';
-import { type CallContext, callOptions, passThrough } from './call-context.js';
+import { type CallContext, callOptions } from './call-context.js';
 import { GatewayError } from './gateway-error.js';
 import { parseJson } from './json-input.js';
 import { JsonSplitter } from './json-splitter.js';
@@ -8,27 +9,12 @@ import { encodeJson } from './request.js';
 import { pipeStream } from './server-stream.js';
 import { answerUnary, settleUnary } from './unary.js';
 
-/** The sending side of a streaming call. */
-interface Sink {
-  write(bytes: Buffer): boolean;
-  end(): void;
-  once(event: string, listener: () => void): unknown;
-  off(event: string, listener: () => void): unknown;
-}
-
 /** Answers a request to a client-streaming method: the body is a run of JSON values. @throws GatewayError. */
 export async function handleClientStream(ctx: CallContext): Promise<void> {
   let failure: unknown;
   const result = settleUnary(ctx, (done) => {
-    const { client, binding, metadata } = ctx;
-    const call = client.makeClientStreamRequest(
-      binding.grpcPath,
-      passThrough,
-      passThrough,
-      metadata,
-      callOptions(ctx),
-      done,
-    );
+    const { backend, binding, metadata } = ctx;
+    const call = backend.makeClientStreamRequest(binding.grpcPath, metadata, callOptions(ctx), done);
     void sendBody(ctx, call).catch((err: unknown) => {
       failure = err;
       call.cancel();
@@ -47,25 +33,19 @@ export async function handleClientStream(ctx: CallContext): Promise<void> {
  * value ends the sending and nothing else, as in grpc-gateway.
  */
 export async function handleBidi(ctx: CallContext): Promise<void> {
-  const { client, binding, metadata } = ctx;
-  const call = client.makeBidiStreamRequest(
-    binding.grpcPath,
-    passThrough,
-    passThrough,
-    metadata,
-    callOptions(ctx),
-  );
+  const { backend, binding, metadata } = ctx;
+  const call = backend.makeBidiStreamRequest(binding.grpcPath, metadata, callOptions(ctx));
   void sendBody(ctx, call).catch(() => call.end());
   await pipeStream(ctx, call);
 }
 
-async function sendBody(ctx: CallContext, call: Sink): Promise<void> {
+async function sendBody(ctx: CallContext, call: SendingCall): Promise<void> {
   for await (const bytes of messages(ctx)) if (!call.write(bytes)) await drained(call);
   call.end();
 }
 
 /** Waits until the call takes more, or is over. */
-function drained(call: Sink): Promise<void> {
+function drained(call: SendingCall): Promise<void> {
   const events = ['drain', 'close', 'error', 'status'];
   return new Promise((resolve) => {
     const go = () => {

@@ -1,7 +1,6 @@
-import type { Client, ServiceError } from '@grpc/grpc-js';
-import { Metadata } from '@grpc/grpc-js';
+import { Metadata, type ServiceError } from '@grpc/grpc-js';
+import type { Backend } from './backend.js';
 import type { ExtraRequest, ExtraRoute } from './bridge.js';
-import { passThrough } from './call-context.js';
 import { GatewayError } from './gateway-error.js';
 import { parseQuery } from './query.js';
 import { respond } from './respond.js';
@@ -16,7 +15,7 @@ export const healthzRoute: ExtraRoute = {
   path: '/healthz',
   handle: async (request) => {
     const service = parseQuery(request.query).get('service')?.[0] ?? '';
-    await requireServing(request.client, service);
+    await requireServing(request.backend, service);
     answerText(request, '{"status":"SERVING"}\n');
   },
 };
@@ -27,7 +26,7 @@ export const readyzRoute: ExtraRoute = {
   path: '/readyz',
   handle: async (request) => {
     try {
-      await requireServing(request.client, '');
+      await requireServing(request.backend, '');
     } catch (err) {
       throw new GatewayError(14, `not ready: ${err instanceof Error ? err.message : 'unknown'}`);
     }
@@ -39,23 +38,23 @@ function answerText({ req, res, style }: ExtraRequest, body: string): void {
   respond(req, res, style, { status: 200, contentType: 'application/json', body });
 }
 
-async function requireServing(client: Client, service: string): Promise<void> {
-  const status = STATUS_NAMES[await checkHealth(client, service)] ?? 'UNKNOWN';
+async function requireServing(backend: Backend, service: string): Promise<void> {
+  const status = STATUS_NAMES[await checkHealth(backend, service)] ?? 'UNKNOWN';
   if (status === 'SERVING') return;
   throw new GatewayError(status === 'SERVICE_UNKNOWN' ? 5 : 14, `status:${status}`);
 }
 
 /** Calls grpc.health.v1.Health/Check, whose two messages have one field each. */
-function checkHealth(client: Client, service: string): Promise<number> {
+function checkHealth(backend: Backend, service: string): Promise<number> {
   const name = Buffer.from(service);
   if (name.length > 127) return Promise.reject(new GatewayError(5, 'unknown service'));
   const request = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name]);
-  const options = { deadline: Date.now() + CHECK_TIMEOUT_MS };
+  const options = { deadline: new Date(Date.now() + CHECK_TIMEOUT_MS) };
   return new Promise((resolve, reject) => {
     const done = (err: ServiceError | null, answer?: Buffer) => {
       if (err !== null) reject(GatewayError.fromCall(err, undefined));
       else resolve(answer?.[0] === 0x08 ? (answer[1] ?? 0) : 0);
     };
-    client.makeUnaryRequest(CHECK_PATH, passThrough, passThrough, request, new Metadata(), options, done);
+    backend.makeUnaryRequest(CHECK_PATH, request, new Metadata(), options, done);
   });
 }

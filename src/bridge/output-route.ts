@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js';
+import type { ServiceError } from '@grpc/grpc-js';
 import {
   GetTaskRequest,
   GetTaskResponse,
@@ -11,7 +11,7 @@ import type { Task } from '../../gen/vmagent/v1/task.js';
 import { HubError } from '../model/hub-error.js';
 import type { ExtraRequest, ExtraRoute } from './bridge.js';
 import { type ByteRange, parseRange } from './byte-range.js';
-import { cancelWithClient, passThrough } from './call-context.js';
+import { cancelWithClient } from './call-context.js';
 import { GatewayError } from './gateway-error.js';
 import { parseQuery } from './query.js';
 import { writeHead } from './respond.js';
@@ -69,7 +69,7 @@ function planAnswer(task: Task, stream: OutputStream, rangeHeader: string | unde
   return { status: 206, headers: [...headers, ['Content-Range', `bytes ${from}-${to - 1}/${size}`]], range };
 }
 
-function getTask({ client, metadata, params }: ExtraRequest): Promise<Task> {
+function getTask({ backend, metadata, options, params }: ExtraRequest): Promise<Task> {
   const request = Buffer.from(GetTaskRequest.encode({ task: params.get('task') ?? '' }).finish());
   return new Promise((resolve, reject) => {
     const done = (err: ServiceError | null, bytes?: Buffer) => {
@@ -78,7 +78,7 @@ function getTask({ client, metadata, params }: ExtraRequest): Promise<Task> {
       else if (task === undefined) reject(new GatewayError(13, 'the hub answered no task'));
       else resolve(task);
     };
-    client.makeUnaryRequest('/vmagent.v1.Hub/GetTask', passThrough, passThrough, request, metadata(), done);
+    backend.makeUnaryRequest('/vmagent.v1.Hub/GetTask', request, metadata(), options, done);
   });
 }
 
@@ -88,7 +88,7 @@ async function sendOutput(
   stream: OutputStream,
   plan: Plan,
 ): Promise<void> {
-  const { client, metadata, res, style } = request;
+  const { backend, metadata, options, res, style } = request;
   const encoded = StreamLogsRequest.encode({
     task: task.id,
     agent: '',
@@ -99,12 +99,11 @@ async function sendOutput(
     format: 'BYTES',
     streams: [stream],
   });
-  const call: ClientReadableStream<Buffer> = client.makeServerStreamRequest(
+  const call = backend.makeServerStreamRequest(
     '/vmagent.v1.Hub/StreamLogs',
-    passThrough,
-    passThrough,
     Buffer.from(encoded.finish()),
     metadata(),
+    options,
   );
   cancelWithClient(res, call);
   try {

@@ -1,27 +1,21 @@
-import type { Readable } from 'node:stream';
 import type { Metadata, ServiceError, StatusObject } from '@grpc/grpc-js';
-import { type CallContext, callOptions, cancelWithClient, passThrough } from './call-context.js';
+import type { ReceivingCall } from './backend.js';
+import { type CallContext, callOptions, cancelWithClient } from './call-context.js';
 import { GatewayError } from './gateway-error.js';
 import { buildRequest } from './request.js';
 import { createStreamWriter } from './stream-writer.js';
 import { readParts } from './unary.js';
 
-/** The receiving side of a streaming call. */
-export type StreamingCall = Readable & { cancel(): void };
-
 /** Answers a request to a server-streaming method. @throws GatewayError before the stream is opened. */
 export async function handleServerStream(ctx: CallContext): Promise<void> {
   const request = buildRequest(ctx.binding, { ...ctx.parts, ...(await readParts(ctx)) }, ctx.build);
-  const { client, binding, metadata } = ctx;
-  const options = callOptions(ctx);
-  await pipeStream(
-    ctx,
-    client.makeServerStreamRequest(binding.grpcPath, passThrough, passThrough, request, metadata, options),
-  );
+  const { backend, binding, metadata } = ctx;
+  const call = backend.makeServerStreamRequest(binding.grpcPath, request, metadata, callOptions(ctx));
+  await pipeStream(ctx, call);
 }
 
 /** Writes what a call streams until it has ended. Never rejects: errors become the last line. */
-export function pipeStream(ctx: CallContext, call: StreamingCall): Promise<void> {
+export function pipeStream(ctx: CallContext, call: ReceivingCall): Promise<void> {
   const writer = createStreamWriter(ctx);
   let metadata: Metadata | undefined;
   let status: StatusObject | undefined;

@@ -1,8 +1,9 @@
 import { type DescField, type DescMessage, fromBinary } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
-import type { Metadata, ServiceError } from '@grpc/grpc-js';
+import type { Metadata } from '@grpc/grpc-js';
+import type { AnsweredCall, AnswerListener } from './backend.js';
 import { readBody } from './body.js';
-import { type CallContext, callOptions, cancelWithClient, passThrough } from './call-context.js';
+import { type CallContext, callOptions, cancelWithClient } from './call-context.js';
 import { GatewayError } from './gateway-error.js';
 import { fieldToJson, messageToJson } from './json-output.js';
 import type { JsonEscaping } from './json-text.js';
@@ -17,25 +18,12 @@ export interface UnaryResult {
   readonly trailers: Metadata | undefined;
 }
 
-/** Collects what a unary or client-streaming call emits. */
-export interface UnaryCall {
-  once(event: 'metadata' | 'status', listener: (value: Metadata & { metadata: Metadata }) => void): unknown;
-  cancel(): void;
-}
-
 /** Answers a request to a unary method. @throws GatewayError. */
 export async function handleUnary(ctx: CallContext): Promise<void> {
   const request = buildRequest(ctx.binding, { ...ctx.parts, ...(await readParts(ctx)) }, ctx.build);
+  const { backend, binding, metadata } = ctx;
   const result = await settleUnary(ctx, (done) =>
-    ctx.client.makeUnaryRequest(
-      ctx.binding.grpcPath,
-      passThrough,
-      passThrough,
-      request,
-      ctx.metadata,
-      callOptions(ctx),
-      done,
-    ),
+    backend.makeUnaryRequest(binding.grpcPath, request, metadata, callOptions(ctx), done),
   );
   answerUnary(ctx, result);
 }
@@ -53,7 +41,7 @@ export async function readParts(ctx: CallContext): Promise<{ body: Buffer; isFor
 /** Starts a call with one answer and waits for it. @throws GatewayError. */
 export function settleUnary(
   ctx: CallContext,
-  start: (done: (err: ServiceError | null, value?: Buffer) => void) => UnaryCall,
+  start: (done: AnswerListener) => AnsweredCall,
 ): Promise<UnaryResult> {
   return new Promise((resolve, reject) => {
     let metadata: Metadata | undefined;

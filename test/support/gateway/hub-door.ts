@@ -4,6 +4,7 @@ import { credentials } from '@grpc/grpc-js';
 import { Disposer } from '../../../src/base/disposer.js';
 import { silentLogger } from '../../../src/base/logger.js';
 import { packageRoot } from '../../../src/base/package-root.js';
+import { dial } from '../../../src/bridge/dial.js';
 import { HttpGuard, type HttpGuardOptions } from '../../../src/bridge/guard.js';
 import { listenHttp } from '../../../src/bridge/http-server.js';
 import { createHubHttp, type HubHttp } from '../../../src/bridge/hub-http.js';
@@ -37,7 +38,7 @@ export async function startHubDoor(): Promise<HubDoor> {
   const http = cleanup.use(
     createHubHttp({
       descriptors: readFileSync(join(packageRoot(), 'gen/descriptors.binpb')),
-      backend: { address: hub.address, credentials: credentials.createInsecure() },
+      backend: dial(hub.address, credentials.createInsecure()),
       log: silentLogger,
       guard,
       callerHeaders: (caller) => ({ 'x-vmagent-caller': caller.name }),

@@ -3,6 +3,7 @@ import { credentials } from '@grpc/grpc-js';
 import { Disposer } from '../../../src/base/disposer.js';
 import { silentLogger } from '../../../src/base/logger.js';
 import { createBridge } from '../../../src/bridge/bridge.js';
+import { dial } from '../../../src/bridge/dial.js';
 import { healthzRoute } from '../../../src/bridge/health-routes.js';
 import { listenHttp } from '../../../src/bridge/http-server.js';
 import { plainExpress } from '../../../src/bridge/hub-http.js';
@@ -18,7 +19,7 @@ export async function startRefGateway(): Promise<{ readonly port: number; close(
   const bridge = cleanup.use(
     createBridge({
       descriptors: readFileSync(descriptors.file),
-      backend: { address: backend.address, credentials: credentials.createInsecure() },
+      backend: dial(backend.address, credentials.createInsecure()),
       log: silentLogger,
       extraRoutes: [healthzRoute],
     }),
