@@ -11,3 +11,4 @@ PATH="$PWD/node_modules/.bin:$PATH"
 export PATH
 buf generate
 buf build proto -o gen/descriptors.binpb
+node --import tsx scripts/openapi.mjs

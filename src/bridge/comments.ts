@@ -1,11 +1,20 @@
-import type { DescEnum, DescField, DescFile, DescMessage, DescMethod, DescService } from '@bufbuild/protobuf';
+import type {
+  DescEnum,
+  DescEnumValue,
+  DescField,
+  DescFile,
+  DescMessage,
+  DescMethod,
+  DescService,
+} from '@bufbuild/protobuf';
 
-type Commented = DescService | DescMethod | DescMessage | DescField | DescEnum;
+/** A declaration that may have a comment. */
+export type Commented = DescService | DescMethod | DescMessage | DescField | DescEnum | DescEnumValue;
 
-/** Comments of a file by the path of what they stand in front of. */
+/** Comments of a file by the path of what they belong to. */
 const cache = new WeakMap<DescFile, Map<string, string>>();
 
-/** The comment in front of a declaration; empty when the descriptors hold none. */
+/** The comment of a declaration, in front of it or behind it; empty when the descriptors hold none. */
 export function commentOf(desc: Commented): string {
   const comments = commentsOf(fileOf(desc));
   return comments.get(pathOf(desc).join('.')) ?? '';
@@ -15,23 +24,28 @@ function commentsOf(file: DescFile): Map<string, string> {
   const known = cache.get(file);
   if (known !== undefined) return known;
   const comments = new Map<string, string>();
-  for (const { path, leadingComments } of file.proto.sourceCodeInfo?.location ?? []) {
-    if (leadingComments !== '') comments.set(path.join('.'), tidy(leadingComments));
+  for (const { path, leadingComments, trailingComments } of file.proto.sourceCodeInfo?.location ?? []) {
+    const text = tidy(leadingComments) || tidy(trailingComments);
+    if (text !== '') comments.set(path.join('.'), text);
   }
   cache.set(file, comments);
   return comments;
 }
 
-/** Lines of one paragraph become one line. */
+/** Markdown as it was meant: without the space behind `//`, orders to linters, and what is not for readers. */
 function tidy(comment: string): string {
   return comment
-    .split(/\n\s*\n/)
-    .map((paragraph) => paragraph.split('\n').join(' ').replace(/\s+/g, ' ').trim())
-    .join('\n\n')
+    .replace(/\(--.*?--\)/gs, '')
+    .split('\n')
+    .filter((line) => !/^\s*buf:lint:/.test(line))
+    .map((line) => line.replace(/^ /, '').trimEnd())
+    .join('\n')
+    .replace(/\n{3,}/g, '\n\n')
     .trim();
 }
 
 function fileOf(desc: Commented): DescFile {
+  if (desc.kind === 'enum_value') return desc.parent.file;
   return desc.kind === 'rpc' || desc.kind === 'field' ? desc.parent.file : desc.file;
 }
 
@@ -52,5 +66,7 @@ function pathOf(desc: Commented): number[] {
       return desc.parent === undefined
         ? [5, desc.file.proto.enumType.indexOf(desc.proto)]
         : [...pathOf(desc.parent), 4, desc.parent.proto.enumType.indexOf(desc.proto)];
+    case 'enum_value':
+      return [...pathOf(desc.parent), 2, desc.parent.proto.value.indexOf(desc.proto)];
   }
 }

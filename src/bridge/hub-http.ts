@@ -6,7 +6,7 @@ import { type Bridge, type BridgeOptions, createBridge, type ExtraRoute } from '
 import { callerOf, type HttpGuard } from './guard.js';
 import { healthzRoute, readyzRoute } from './health-routes.js';
 import { acceptHubShorthands } from './hub-leniency.js';
-import { createOpenApi } from './openapi.js';
+import { hubOpenApi } from './openapi-hub.js';
 import { outputRoute } from './output-route.js';
 import { respondError } from './respond.js';
 import { documentRoute, metricsRoute } from './system-routes.js';
@@ -72,9 +72,7 @@ function extraRoutes({ metrics, version }: HubHttpOptions, bridge: () => Bridge)
     readyzRoute,
     outputRoute,
     documentRoute('/version', () => ({ name: 'vm-agent-system', version })),
-    documentRoute('/openapi.json', () =>
-      createOpenApi(bridge().bindings, { title: 'vm-agent-system', version }),
-    ),
+    documentRoute('/openapi.json', () => hubOpenApi(bridge().bindings, bridge().registry, version)),
   ];
 }
 

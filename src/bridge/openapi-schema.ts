@@ -1,12 +1,20 @@
-import { type DescEnum, type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
-import { commentOf } from './comments.js';
+import type { DescEnum, DescField, DescMessage, Registry } from '@bufbuild/protobuf';
+import { type Commented, commentOf } from './comments.js';
+import { behaviorsOf, isAlwaysWritten, oneofSchema } from './openapi-fields.js';
+import { keySchema, type Schema, scalarSchema, type WideForm, wellKnownSchema } from './openapi-types.js';
 
-/** A JSON schema. */
-export type Schema = { readonly [key: string]: unknown };
+/** Options of a {@link SchemaSet}. */
+export interface SchemaSetOptions {
+  readonly registry: Registry;
+  /** Whether a message only ever stands in answers, which hold all their fields. */
+  readonly isAnswer: (desc: DescMessage) => boolean;
+}
 
 /** Collects the schemas of messages and enums as they are referred to. */
 export class SchemaSet {
   private readonly schemas = new Map<string, Schema>();
+
+  constructor(private readonly options: SchemaSetOptions) {}
 
   /** All schemas so far, by name. */
   get all(): Readonly<Record<string, Schema>> {
@@ -15,7 +23,7 @@ export class SchemaSet {
 
   /** The schema of a message: in place for well-known types, else a reference. */
   message(desc: DescMessage): Schema {
-    const known = WELL_KNOWN[desc.typeName];
+    const known = wellKnownSchema(desc.typeName);
     if (known !== undefined) return known;
     if (!this.schemas.has(desc.typeName)) {
       this.schemas.set(desc.typeName, {});
@@ -26,95 +34,92 @@ export class SchemaSet {
 
   /** A message without some of its fields, as a body beside path parameters. */
   messageWithout(desc: DescMessage, names: readonly string[]): Schema {
-    if (names.length === 0) return this.message(desc);
-    return this.object(
-      desc,
-      desc.fields.filter((field) => !names.includes(field.name)),
-    );
+    const fields = desc.fields.filter((field) => !names.includes(field.name));
+    return fields.length === desc.fields.length ? this.message(desc) : this.object(desc, fields);
   }
 
-  /** The schema of a field with its comment. */
-  field(field: DescField): Schema {
-    const schema = this.shape(field);
-    const description = commentOf(field);
-    return description === '' ? schema : { ...schema, description };
+  /** A field that is a whole body or answer: never null, and with wide integers as numbers. */
+  alone(field: DescField): Schema {
+    return { ...this.shape(field, 'number'), ...describe(field) };
+  }
+
+  /** The item of a field: the field itself, or what its list or map holds. */
+  item(field: DescField, wide: WideForm = 'string'): Schema {
+    if (field.message !== undefined) return this.message(field.message);
+    if (field.enum !== undefined) return this.enum(field.enum);
+    return field.scalar === undefined ? {} : scalarSchema(field.scalar, wide);
+  }
+
+  private member(field: DescField, isAnswer: boolean): Schema {
+    const schema = this.shape(field, 'string');
+    // Messages that are not set are null; members of a oneof are left out.
+    const mayBeNull = field.fieldKind === 'message' && field.oneof === undefined;
+    const behaviors = behaviorsOf(field, this.options.registry);
+    return {
+      ...(mayBeNull ? orNull(schema) : schema),
+      ...describe(field),
+      ...(behaviors.has('output-only') && !isAnswer ? { readOnly: true } : {}),
+      ...(behaviors.has('input-only') ? { writeOnly: true } : {}),
+    };
   }
 
   private object(desc: DescMessage, fields: readonly DescField[]): Schema {
-    const properties = Object.fromEntries(fields.map((field) => [field.jsonName, this.field(field)]));
-    const description = commentOf(desc);
-    return { type: 'object', ...(description === '' ? {} : { description }), properties };
+    const isAnswer = this.options.isAnswer(desc);
+    const required = fields
+      .filter((field) => this.isRequired(field, isAnswer))
+      .map((field) => field.jsonName);
+    return {
+      type: 'object',
+      ...describe(desc),
+      properties: Object.fromEntries(fields.map((field) => [field.jsonName, this.member(field, isAnswer)])),
+      ...(required.length === 0 ? {} : { required }),
+      ...oneofSchema(desc, fields),
+    };
   }
 
-  private shape(field: DescField): Schema {
-    if (field.fieldKind === 'list') return { type: 'array', items: this.item(field) };
-    if (field.fieldKind === 'map') return { type: 'object', additionalProperties: this.item(field) };
-    return this.item(field);
+  private isRequired(field: DescField, isAnswer: boolean): boolean {
+    if (isAnswer) return isAlwaysWritten(field);
+    return field.oneof === undefined && behaviorsOf(field, this.options.registry).has('required');
   }
 
-  private item(field: DescField): Schema {
-    if (field.message !== undefined) return this.message(field.message);
-    if (field.enum !== undefined) return this.enum(field.enum);
-    return field.scalar === undefined ? {} : SCALARS[field.scalar];
+  private shape(field: DescField, wide: WideForm): Schema {
+    if (field.fieldKind === 'list') return { type: 'array', items: this.item(field, wide) };
+    if (field.fieldKind !== 'map') return this.item(field, wide);
+    const keys = keySchema(field.mapKey);
+    const names = keys === undefined ? {} : { propertyNames: keys };
+    return { type: 'object', ...names, additionalProperties: this.item(field, wide) };
   }
 
   private enum(desc: DescEnum): Schema {
     if (desc.typeName === 'google.protobuf.NullValue') return { type: 'null' };
-    const description = commentOf(desc);
+    const values = desc.values.map((value) => [value.name, commentOf(value)] as const);
+    const lines = values
+      .filter(([, comment]) => comment !== '')
+      .map(([name, comment]) => `- ${name}: ${comment}`);
+    const description = [commentOf(desc), lines.join('\n')].filter((text) => text !== '').join('\n\n');
     this.schemas.set(desc.typeName, {
       type: 'string',
       ...(description === '' ? {} : { description }),
-      enum: desc.values.map((value) => value.name),
+      ...(desc.deprecated ? { deprecated: true } : {}),
+      enum: [...new Set(values.map(([name]) => name))],
     });
     return reference(desc.typeName);
   }
 }
 
-const reference = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
+/** What a declaration's comment and options say, as members of a schema, parameter or operation. */
+export function describe(desc: Commented): Schema {
+  const description = commentOf(desc);
+  return {
+    ...(description === '' ? {} : { description }),
+    ...(desc.deprecated ? { deprecated: true } : {}),
+  };
+}
 
-const INT32 = { type: 'integer', format: 'int32' };
-const UINT32 = { type: 'integer', minimum: 0, maximum: 4294967295 };
-const INT64 = { type: 'string', format: 'int64' };
-const UINT64 = { type: 'string', format: 'uint64' };
+/** Refers to a schema of the document. */
+export const reference = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
 
-const SCALARS: Readonly<Record<ScalarType, Schema>> = {
-  [ScalarType.DOUBLE]: { type: 'number', format: 'double' },
-  [ScalarType.FLOAT]: { type: 'number', format: 'float' },
-  [ScalarType.INT32]: INT32,
-  [ScalarType.SINT32]: INT32,
-  [ScalarType.SFIXED32]: INT32,
-  [ScalarType.UINT32]: UINT32,
-  [ScalarType.FIXED32]: UINT32,
-  [ScalarType.INT64]: INT64,
-  [ScalarType.SINT64]: INT64,
-  [ScalarType.SFIXED64]: INT64,
-  [ScalarType.UINT64]: UINT64,
-  [ScalarType.FIXED64]: UINT64,
-  [ScalarType.BOOL]: { type: 'boolean' },
-  [ScalarType.STRING]: { type: 'string' },
-  [ScalarType.BYTES]: { type: 'string', contentEncoding: 'base64' },
-};
-
-const WELL_KNOWN: Readonly<Record<string, Schema>> = {
-  'google.protobuf.Timestamp': { type: ['string', 'null'], format: 'date-time' },
-  'google.protobuf.Duration': { type: ['string', 'null'], pattern: '^-?[0-9]+(\\.[0-9]{1,9})?s$' },
-  'google.protobuf.FieldMask': { type: ['string', 'null'] },
-  'google.protobuf.Struct': { type: ['object', 'null'] },
-  'google.protobuf.ListValue': { type: ['array', 'null'] },
-  'google.protobuf.Value': {},
-  'google.protobuf.Any': {
-    type: 'object',
-    properties: { '@type': { type: 'string' } },
-    additionalProperties: true,
-  },
-  'google.protobuf.Empty': { type: 'object' },
-  'google.protobuf.DoubleValue': { type: ['number', 'null'] },
-  'google.protobuf.FloatValue': { type: ['number', 'null'] },
-  'google.protobuf.Int32Value': { type: ['integer', 'null'] },
-  'google.protobuf.UInt32Value': { type: ['integer', 'null'] },
-  'google.protobuf.Int64Value': { type: ['string', 'null'] },
-  'google.protobuf.UInt64Value': { type: ['string', 'null'] },
-  'google.protobuf.BoolValue': { type: ['boolean', 'null'] },
-  'google.protobuf.StringValue': { type: ['string', 'null'] },
-  'google.protobuf.BytesValue': { type: ['string', 'null'], contentEncoding: 'base64' },
-};
+function orNull(schema: Schema): Schema {
+  if (typeof schema.type === 'string') return { ...schema, type: [schema.type, 'null'] };
+  return '$ref' in schema ? { anyOf: [schema, { type: 'null' }] } : schema;
+}
