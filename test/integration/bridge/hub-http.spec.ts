@@ -164,20 +164,6 @@ describe('REST door of the hub', () => {
       expect((await postJson(door.port, '/tasks', {})).status).to.equal(503);
     });
 
-    it('describes every route in /openapi.json with the comments of the protos', async () => {
-      const document = (await ask(door.port, { path: '/openapi.json' })).json() as {
-        openapi: string;
-        paths: Record<string, Record<string, { summary: string }>>;
-      };
-      expect(document.openapi).to.equal('3.1.0');
-      const described = Object.entries(document.paths).flatMap(([path, operations]) =>
-        Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
-      );
-      const bound = door.http.bridge.bindings.map(({ httpMethod, path }) => `${httpMethod} ${path}`);
-      expect(described).to.have.members(bound);
-      expect(document.paths['/tasks/{task}']?.get?.summary).to.equal('Answers one task with its attempts');
-    });
-
     it('answers 404 and 501 as grpc-gateway does, in JSON', async () => {
       const unknown = await ask(door.port, { path: '/nope' });
       expect(unknown.json()).to.include({ code: 5, message: 'Not Found', error: 'Not Found' });
