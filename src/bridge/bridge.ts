@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { FileRegistry, JsonValue } from '@bufbuild/protobuf';
+import type { DescMethod, FileRegistry, JsonValue } from '@bufbuild/protobuf';
 import type { Metadata } from '@grpc/grpc-js';
 import type { Logger } from '../base/logger.js';
 import type { Backend, CallOptions } from './backend.js';
@@ -13,6 +13,7 @@ import { decodePercent, EscapeError } from './percent.js';
 import { type ResponseStyle, respondError } from './respond.js';
 import { type Route, type RouteResult, Router } from './router.js';
 import { handleServerStream } from './server-stream.js';
+import { type DeclaredCursor, readCursors, type StreamCursor } from './stream-cursor.js';
 import { parseTemplate } from './template.js';
 import { handleUnary } from './unary.js';
 
@@ -59,6 +60,8 @@ export interface BridgeOptions {
   readonly methodNotAllowed?: 405 | 501;
   /** Whether form posts may stand for other methods (`X-HTTP-Method-Override`). Default true. */
   readonly methodOverride?: boolean;
+  /** Cursors of streams whose protos do not declare one (`vmagent.v1.stream_cursor`). Default none. */
+  readonly streamCursors?: readonly DeclaredCursor[];
   /** Headers of every answer. Default none. */
   readonly headers?: HeaderList;
   /** May rewrite the JSON of a body before it is decoded. */
@@ -100,11 +103,13 @@ class DescriptorBridge implements Bridge {
   readonly registry: FileRegistry;
   readonly bindings: readonly Binding[];
   readonly style: ResponseStyle;
+  private readonly cursors: ReadonlyMap<DescMethod, StreamCursor>;
   private readonly router: Router<Target>;
 
   constructor(private readonly options: BridgeOptions) {
     const { legacyErrorField = false, headers = [], extraRoutes = [] } = options;
     this.registry = readDescriptors(options.descriptors);
+    this.cursors = readCursors(this.registry, options.streamCursors);
     const routes = readBindings(this.registry);
     this.bindings = routes.map((route) => route.target);
     this.style = { registry: this.registry, legacyErrorField, headers };
@@ -173,6 +178,7 @@ class DescriptorBridge implements Bridge {
       res,
       backend: this.options.backend,
       binding,
+      cursor: this.cursors.get(binding.method),
       metadata,
       deadline: timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs),
       parts,

@@ -4,6 +4,7 @@ import type { Backend, CallOptions } from './backend.js';
 import type { Binding } from './bindings.js';
 import type { BuildOptions, RequestParts } from './request.js';
 import type { ResponseStyle } from './respond.js';
+import type { StreamCursor } from './stream-cursor.js';
 
 /** Everything that one HTTP request to a method needs on its way. */
 export interface CallContext {
@@ -11,6 +12,8 @@ export interface CallContext {
   readonly res: ServerResponse;
   readonly backend: Backend;
   readonly binding: Binding;
+  /** How a stream is taken up again; undefined when it cannot be. */
+  readonly cursor: StreamCursor | undefined;
   readonly metadata: Metadata;
   /** When the call must have ended; undefined for never. */
   readonly deadline: Date | undefined;

@@ -6,7 +6,7 @@ import { GatewayError } from './gateway-error.js';
 import { parseJson } from './json-input.js';
 import { JsonSplitter } from './json-splitter.js';
 import { encodeJson } from './request.js';
-import { pipeStream } from './server-stream.js';
+import { createStreamWriter, pipeStream } from './server-stream.js';
 import { answerUnary, settleUnary } from './unary.js';
 
 /** Answers a request to a client-streaming method: the body is a run of JSON values. @throws GatewayError. */
@@ -36,7 +36,7 @@ export async function handleBidi(ctx: CallContext): Promise<void> {
   const { backend, binding, metadata } = ctx;
   const call = backend.makeBidiStreamRequest(binding.grpcPath, metadata, callOptions(ctx));
   void sendBody(ctx, call).catch(() => call.end());
-  await pipeStream(ctx, call);
+  await pipeStream(createStreamWriter(ctx), call);
 }
 
 async function sendBody(ctx: CallContext, call: SendingCall): Promise<void> {

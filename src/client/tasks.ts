@@ -57,7 +57,7 @@ export class TasksClient {
 
   /** The task now and after each change, to its end. */
   async *watch(task: string, options: CallOptions = {}): AsyncGenerator<Task, void, undefined> {
-    for await (const response of this.transport.stream(HubService.watchTask, { task }, options)) {
+    for await (const response of this.transport.stream(HubService.watchTask, { task, cursor: '' }, options)) {
       yield present(response);
     }
   }

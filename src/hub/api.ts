@@ -44,7 +44,7 @@ export interface TasksApi {
   /** @throws TASK_NOT_FOUND. */
   cancel(id: string, force: boolean): Promise<Task>;
   /** The task now and after each change, to its end. @throws TASK_NOT_FOUND, SLOW_CONSUMER. */
-  watch(id: string, signal: AbortSignal): AsyncIterable<Task>;
+  watch(id: string, signal: AbortSignal, after?: string): AsyncIterable<Task>;
 }
 
 export interface AgentRequest {

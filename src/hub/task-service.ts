@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { Bell } from '../base/bell.js';
 import { HubError } from '../model/hub-error.js';
-import { emptyOutcome, isTerminal, type Task } from '../model/task.js';
+import { emptyOutcome, isTerminal, type Task, taskStage } from '../model/task.js';
 import type { TaskRequest, TasksApi } from './api.js';
 import type { HubContext } from './context.js';
 import type { Sessions } from './sessions.js';
@@ -89,13 +89,13 @@ export class TaskService implements TasksApi {
     return task;
   }
 
-  async *watch(id: string, signal: AbortSignal): AsyncIterable<Task> {
+  async *watch(id: string, signal: AbortSignal, after = ''): AsyncIterable<Task> {
     const bell = new Bell(signal);
     using _ = this.parts.watchers.listen(id, () => bell.ring());
-    for (let seen = ''; ; await bell.wait()) {
+    for (let seen = after; ; await bell.wait()) {
       bell.reset();
       const task = await this.find(id);
-      const stage = `${task.attempt} ${task.state} ${task.cancelRequested}`;
+      const stage = taskStage(task);
       if (stage !== seen) yield task;
       if (isTerminal(task.state)) return;
       seen = stage;

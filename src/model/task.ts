@@ -19,6 +19,11 @@ export function isTerminal(state: TaskState): state is TerminalState {
   return state !== 'QUEUED' && state !== 'DISPATCHED' && state !== 'RUNNING';
 }
 
+/** Which change of a task its watchers have seen last, such as `1.RUNNING` or `1.RUNNING.cancel`. */
+export function taskStage(task: Pick<Task, 'attempt' | 'state' | 'cancelRequested'>): string {
+  return `${task.attempt}.${task.state}${task.cancelRequested ? '.cancel' : ''}`;
+}
+
 /** Types that run a command line or a program. */
 export const COMMAND_TYPES = ['exec', 'build', 'test', 'deploy'] as const;
 export type CommandType = (typeof COMMAND_TYPES)[number];

@@ -4,7 +4,7 @@ import { mapAsync } from '../base/map-async.js';
 import type { HubApi, TasksApi } from '../hub/api.js';
 import type { TaskFilter } from '../hub/store.js';
 import { checkId } from '../model/names.js';
-import { TASK_STATES, TASK_TYPES, type Task } from '../model/task.js';
+import { TASK_STATES, TASK_TYPES, type Task, taskStage } from '../model/task.js';
 import type { Caller } from '../security/caller.js';
 import { taskRequestFromProto } from '../wire/create-task.js';
 import { decodeNumberToken, encodePageToken, pageSize } from '../wire/pages.js';
@@ -46,9 +46,10 @@ export function taskHandlers(hub: HubApi): Pick<Handlers<typeof HubService, Call
       return { task: await full(tasks, await tasks.cancel(checkId('task', req.task), req.force)) };
     },
     watchTask(ctx, req) {
-      const changes = tasks.watch(checkId('task', req.task), ctx.signal);
+      const changes = tasks.watch(checkId('task', req.task), ctx.signal, checkStage(req.cursor));
       return mapAsync(changes, (task) => ({
         task: taskToProto(task, { stateReason: stateReason(tasks, task) }),
+        cursor: taskStage(task),
       }));
     },
   };
@@ -71,6 +72,14 @@ async function waited(
 async function full(tasks: TasksApi, task: Task): Promise<ProtoTask> {
   const attempts = task.attempt === 0 ? [] : (await tasks.get(task.id)).attempts;
   return taskToProto(task, { attempts, stateReason: stateReason(tasks, task) });
+}
+
+function checkStage(cursor: string): string {
+  check((found) => {
+    if (!/^(\d{1,9}\.[A-Z_]{1,20}(\.cancel)?)?$/.test(cursor))
+      found.add('cursor', 'the cursor of an answer before, unchanged');
+  });
+  return cursor;
 }
 
 function stateReason(tasks: TasksApi, task: Task): string {

@@ -151,7 +151,8 @@ export class FakeOperatorHub {
         scripted.onCancel(force);
         return CancelTaskResponse.fromPartial({ task: scripted.toProto() });
       }),
-      watchTask: (call: ServerWritableStream<{ task: string }, { task: Task }>) => this.watchTask(call),
+      watchTask: (call: ServerWritableStream<{ task: string }, { task: Task; cursor: string }>) =>
+        this.watchTask(call),
       streamLogs: (call: ServerWritableStream<StreamLogsRequest, StreamLogsResponse>) =>
         void this.streamLogs(call),
       listTasks: unary(() => ({
@@ -269,10 +270,10 @@ export class FakeOperatorHub {
     return task;
   }
 
-  private watchTask(call: ServerWritableStream<{ task: string }, { task: Task }>): void {
+  private watchTask(call: ServerWritableStream<{ task: string }, { task: Task; cursor: string }>): void {
     const task = this.task(call.request.task);
     const tell = () => {
-      call.write({ task: task.toProto() });
+      call.write({ task: task.toProto(), cursor: '' });
       if (task.ended) call.end();
     };
     const listening = task.wakeups.listen(tell);

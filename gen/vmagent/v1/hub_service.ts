@@ -220,12 +220,24 @@ export interface CancelTaskResponse {
 export interface WatchTaskRequest {
   /** Required. Task id. JSON: string. */
   task: string;
+  /**
+   * Optional. `cursor` of the last answer: what that answer told is not told
+   * again. JSON: string.
+   */
+  cursor: string;
 }
 
 /** The task after a change. */
 export interface WatchTaskResponse {
   /** Output only. The task. */
-  task: Task | undefined;
+  task:
+    | Task
+    | undefined;
+  /**
+   * Output only. Which change this is; give it as `cursor` to be told only what
+   * came after it. JSON: string.
+   */
+  cursor: string;
 }
 
 /** Which output to answer. */
@@ -1876,13 +1888,16 @@ export const CancelTaskResponse: MessageFns<CancelTaskResponse> = {
 };
 
 function createBaseWatchTaskRequest(): WatchTaskRequest {
-  return { task: "" };
+  return { task: "", cursor: "" };
 }
 
 export const WatchTaskRequest: MessageFns<WatchTaskRequest> = {
   encode(message: WatchTaskRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.task !== "") {
       writer.uint32(10).string(message.task);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
     }
     return writer;
   },
@@ -1908,6 +1923,14 @@ export const WatchTaskRequest: MessageFns<WatchTaskRequest> = {
             message.task = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1926,18 +1949,22 @@ export const WatchTaskRequest: MessageFns<WatchTaskRequest> = {
   fromPartial(object: DeepPartial<WatchTaskRequest>): WatchTaskRequest {
     const message = createBaseWatchTaskRequest();
     message.task = object.task ?? "";
+    message.cursor = object.cursor ?? "";
     return message;
   },
 };
 
 function createBaseWatchTaskResponse(): WatchTaskResponse {
-  return { task: undefined };
+  return { task: undefined, cursor: "" };
 }
 
 export const WatchTaskResponse: MessageFns<WatchTaskResponse> = {
   encode(message: WatchTaskResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.task !== undefined) {
       Task.encode(message.task, writer.uint32(10).fork()).join();
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
     }
     return writer;
   },
@@ -1963,6 +1990,14 @@ export const WatchTaskResponse: MessageFns<WatchTaskResponse> = {
             message.task = Task.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1981,6 +2016,7 @@ export const WatchTaskResponse: MessageFns<WatchTaskResponse> = {
   fromPartial(object: DeepPartial<WatchTaskResponse>): WatchTaskResponse {
     const message = createBaseWatchTaskResponse();
     message.task = (object.task !== undefined && object.task !== null) ? Task.fromPartial(object.task) : undefined;
+    message.cursor = object.cursor ?? "";
     return message;
   },
 };
@@ -4850,7 +4886,8 @@ export const HubService = {
     responseDeserialize: (value: Buffer): DeleteAgentResponse => DeleteAgentResponse.decode(value),
   },
   /**
-   * Opens a terminal in an agent. The first message holds `open`.
+   * Opens a terminal in an agent. The first message holds `open`. A web page
+   * reaches it by WebSocket.
    *
    * Caller: operator. Not idempotent. Reasons: AGENT_NOT_FOUND, AGENT_OFFLINE,
    * SHELL_FAILED.
@@ -5042,7 +5079,8 @@ export interface HubServer extends UntypedServiceImplementation {
    */
   deleteAgent: handleUnaryCall<DeleteAgentRequest, DeleteAgentResponse>;
   /**
-   * Opens a terminal in an agent. The first message holds `open`.
+   * Opens a terminal in an agent. The first message holds `open`. A web page
+   * reaches it by WebSocket.
    *
    * Caller: operator. Not idempotent. Reasons: AGENT_NOT_FOUND, AGENT_OFFLINE,
    * SHELL_FAILED.
@@ -5310,7 +5348,8 @@ export interface HubClient extends Client {
     callback: (error: ServiceError | null, response: DeleteAgentResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Opens a terminal in an agent. The first message holds `open`.
+   * Opens a terminal in an agent. The first message holds `open`. A web page
+   * reaches it by WebSocket.
    *
    * Caller: operator. Not idempotent. Reasons: AGENT_NOT_FOUND, AGENT_OFFLINE,
    * SHELL_FAILED.

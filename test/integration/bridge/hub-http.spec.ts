@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { expect } from 'chai';
 import { ask, open, postJson } from '../../support/gateway/http-client.js';
 import { type HubDoor, startHubDoor } from '../../support/gateway/hub-door.js';
@@ -95,10 +94,15 @@ describe('REST door of the hub', () => {
   describe('streams', () => {
     it('sends server-sent events to who accepts them, and cancels the call when the client leaves', async () => {
       const res = await open(door.port, '/events', { Accept: 'text/event-stream' });
-      const [first] = await once(res, 'data');
-      expect(res.headers['content-type']).to.equal('text/event-stream');
-      expect(String(first)).to.match(/^data: \{"event":\{"cursor":"1".*\\u003c\/script\\u003e.*\}\}\n\n$/);
-      res.destroy();
+      let text = '';
+      for await (const chunk of res) {
+        text += chunk;
+        if (text.includes('data: ')) break;
+      }
+      expect(res.headers).to.include({ 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' });
+      expect(text).to.match(
+        /^retry: 2000\n\nid: 1\ndata: \{"event":\{"cursor":"1".*\\u003c\/script\\u003e.*\}\}\n\n$/,
+      );
       await door.hub.watchCancelled;
     });
 

@@ -37,14 +37,6 @@ describe('bridge streams and errors', () => {
     );
   });
 
-  it('writes an error as an event to who reads events', async () => {
-    const headers = { Accept: 'text/event-stream' };
-    const answer = await ask(gateway.port, { path: '/v1/sstream/1?cmd=faillast', headers });
-    expect(answer.text).to.equal(
-      `data: {"seq":0,"text":"t0"}\n\nevent: error\ndata: {"code":13,"message":"boom","details":[${info}]}\n\n`,
-    );
-  });
-
   it('sends every value of a long client stream, in order', async () => {
     const body = Array.from({ length: 2000 }, (_, i) =>
       JSON.stringify({ text: `${i}`.padEnd(100, '.') }),

@@ -7,6 +7,7 @@ import {
   HubService,
   type StreamLogsRequest,
   StreamLogsResponse,
+  type WatchEventsRequest,
 } from '../../../gen/vmagent/v1/hub_service.js';
 import { LogRecord } from '../../../gen/vmagent/v1/log.js';
 import { Task, TaskOutcome } from '../../../gen/vmagent/v1/task.js';
@@ -67,8 +68,8 @@ export async function startStandInHub(): Promise<StandInHub> {
         call.end();
       },
       watchEvents: (call: LogCall) => {
-        call.write({ event: { cursor: '1', type: 'agent.online', message: '</script>' } });
         call.on('cancelled', () => cancelled.resolve());
+        sendEvents(call as unknown as EventCall);
       },
     } as never,
   );
@@ -98,6 +99,32 @@ export async function startStandInHub(): Promise<StandInHub> {
 }
 
 type Done = (error: Partial<ServiceError> | null, answer?: unknown) => void;
+
+interface EventCall {
+  readonly request: WatchEventsRequest;
+  write(message: object): boolean;
+  end(): void;
+  emit(event: 'error', error: Partial<ServiceError>): void;
+}
+
+/**
+ * Events 1 to 10, those behind the cursor. By `types`: `ten` ends there, `break` fails behind every third, `gone`
+ * fails at once; else one event, and the stream stays open.
+ */
+function sendEvents(call: EventCall): void {
+  const { cursor, types } = call.request;
+  const [kind = 'one'] = types;
+  const last = { one: 1, gone: 0 }[kind] ?? 10;
+  for (let at = Number(cursor) + 1; at <= last; at++) {
+    call.write({ event: { cursor: String(at), type: 'agent.online', message: '</script>' } });
+    if (kind === 'break' && at % 3 === 0) {
+      call.emit('error', { code: status.UNAVAILABLE, details: 'away' });
+      return;
+    }
+  }
+  if (kind === 'gone') call.emit('error', notFound('gone'));
+  else if (kind !== 'one') call.end();
+}
 
 interface LogCall {
   readonly request: StreamLogsRequest;
