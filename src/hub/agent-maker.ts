@@ -83,12 +83,8 @@ export class AgentMaker {
   private async boot(request: AgentRequest, joinSecret: string, signal: AbortSignal): Promise<void> {
     const { name, provider, image, cpu, memory, disk, network, profile, life, allowHostSudo } = request;
     const asked = { provider, image, cpu, memory, disk, network, profile, life };
-    const vm = await this.machines.create({ name, ...asked, allowHostSudo, joinSecret }, signal);
-    const began = this.ctx.clock.monotonic();
-    await this.machines.stage(name, { name: 'agent', detail: 'waiting for the agent to connect' });
-    await this.presence.untilOnline(name, vm.generation, signal);
-    const durationMs = this.ctx.clock.monotonic() - began;
-    await this.machines.stage(name, { name: 'agent', detail: 'the agent is connected', durationMs });
+    await this.machines.create({ name, ...asked, allowHostSudo, joinSecret }, signal);
+    await this.machines.untilOnline(name, signal);
   }
 
   /** However it fails, the machine itself was made: it is never a refusal. */
@@ -121,7 +117,8 @@ export class AgentMaker {
     await this.ctx.store.agents.update(name, { phase: 'FAILED', reason });
     await this.presence.event('agent.offline', name, 'FAILED', reason, messageOf(err).slice(0, 1024));
     if (reason === 'PROFILE_FAILED') return profileError(name, HubError.from(err));
-    const tail = await this.machines.consoleTail(name).catch(() => '');
+    const told = err instanceof HubError && err.metadata.console !== undefined;
+    const tail = told ? '' : await this.machines.consoleTail(name).catch(() => '');
     const console = tail === '' ? '' : `\nlast console lines:\n${tail}`;
     const message = `agent ${name} was not made: ${messageOf(err)}${console}`;
     return new HubError('VM_FAILED', message, { metadata: { agent: name }, cause: err });

@@ -11,6 +11,7 @@ import { StageRecorder } from './stage-recorder.js';
 /** How often a machine is looked at while its agent is waited for. */
 const LIVENESS_POLL_MS = 500;
 const ERROR_CHARS = 4096;
+const WAITING = 'waiting for the agent to connect';
 
 /** Starts and stops machines and writes down how that went. The caller serialises the operations of a machine. */
 export class Lifecycle {
@@ -78,12 +79,12 @@ export class Lifecycle {
     const over = new AbortController();
     const inner = AbortSignal.any([signal, over.signal]);
     try {
-      await recorder.during('agent', 'waiting for the agent to connect', () =>
+      const arrives = () =>
         Promise.race([
           untilAborted(events.online(name, vm.generation, inner), inner),
           this.untilStopped(vm, inner),
-        ]),
-      );
+        ]);
+      await recorder.during('agent', WAITING, arrives, 'the agent is connected');
     } finally {
       over.abort();
     }

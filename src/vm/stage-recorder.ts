@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.js';
+import { messageOf } from '../base/errno.js';
 import type { StageName, VmStage } from '../model/vm.js';
 import type { MachineBook } from './machine-book.js';
 import type { StageReport } from './provider.js';
@@ -24,23 +25,19 @@ export class StageRecorder {
   ) {}
 
   readonly report: StageReport = (name, detail) => {
-    const began = this.clock.monotonic();
-    this.write({ name, detail });
-    return (error) => {
-      const durationMs = Math.round(this.clock.monotonic() - began);
-      this.write({ name, detail, durationMs, ...(error === undefined ? {} : { error }) });
-    };
+    const end = this.begin(name, detail);
+    return (error) => end(detail, error);
   };
 
-  /** Runs work as a stage of its own. */
-  async during<T>(name: StageName, detail: string, work: () => Promise<T>): Promise<T> {
-    const done = this.report(name, detail);
+  /** Runs work as a stage of its own; `result` is its detail once that is done. */
+  async during<T>(name: StageName, detail: string, work: () => Promise<T>, result = detail): Promise<T> {
+    const end = this.begin(name, detail);
     try {
-      const result = await work();
-      done();
-      return result;
+      const value = await work();
+      end(result);
+      return value;
     } catch (err) {
-      done(err instanceof Error ? err.message : String(err));
+      end(detail, messageOf(err));
       throw err;
     } finally {
       await this.flush();
@@ -50,6 +47,15 @@ export class StageRecorder {
   /** Resolves when all stages are stored. */
   flush(): Promise<void> {
     return this.writes;
+  }
+
+  private begin(name: StageName, detail: string): (detail: string, error?: string) => void {
+    const began = this.clock.monotonic();
+    this.write({ name, detail });
+    return (last, error) => {
+      const durationMs = Math.round(this.clock.monotonic() - began);
+      this.write({ name, detail: last, durationMs, ...(error === undefined ? {} : { error }) });
+    };
   }
 
   private write(stage: VmStage): void {

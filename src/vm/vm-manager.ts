@@ -104,6 +104,15 @@ export class VmManager implements VmApi, ExpiringMachines, AsyncDisposable {
     return this.operate(request.name, 'create', signal, work);
   }
 
+  /**
+   * Waits for the agent of a machine that has booted.
+   *
+   * @throws HubError VM_FAILED with the last console lines when the machine ends before.
+   */
+  untilOnline(name: string, signal: AbortSignal): Promise<Vm> {
+    return this.lifecycle.untilOnline(name, AbortSignal.any([signal, this.stopping.signal]));
+  }
+
   /** Records a stage that the hub saw. */
   stage(name: string, stage: VmStage): Promise<void> {
     return this.ctx.book.change(name, (vm) => ({ ...vm, stages: withStage(vm.stages, stage) }), stage);

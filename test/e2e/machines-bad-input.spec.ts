@@ -1,7 +1,10 @@
 import { constants } from 'node:fs';
-import { copyFile, cp, open, readdir, symlink, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, cp, open, readdir, readFile, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { run } from '../../src/base/process.js';
+import { ImageStore } from '../../src/vm/images/image-store.js';
+import { probeInitrd } from '../../src/vm/providers/qemu/probe-guest.js';
 import type { CommandResult } from '../support/e2e/command.js';
 import type { HubProcess } from '../support/e2e/hub-process.js';
 import { at } from '../support/e2e/json-path.js';
@@ -19,6 +22,7 @@ import {
   written,
 } from '../support/e2e/machine-hub.js';
 import { SmallDisk } from '../support/small-disk.js';
+import { addImageOf } from '../support/small-image.js';
 
 const SLOW = { timeoutMs: BOOT_MS };
 const MIB = 1024 ** 2;
@@ -167,6 +171,27 @@ describe('virtual machines that cannot be made', function () {
         (await readdir(join(hub.home, 'images'))).filter((name) => name.startsWith('draft-')),
       ).to.deep.equal([]);
     });
+  });
+
+  it('whose guest switches itself off are told at once, with the last words of its console', async () => {
+    const store = new ImageStore(join(hub.home, 'images'));
+    const { kernel = '' } = (await store.find('default')).paths;
+    const empty = join(hub.home, 'empty.qcow2');
+    expect((await run('qemu-img', ['create', '-q', '-f', 'qcow2', empty, '1M'])).code).to.equal(0);
+    const files = {
+      'disk.qcow2': await readFile(empty),
+      kernel: await readFile(kernel),
+      initrd: probeInitrd(),
+    };
+    await addImageOf(store, 'off', files);
+    const result = await create('off', '--image', 'off');
+    expect([result.exitCode, result.stdout]).to.deep.equal([1, '']);
+    const words =
+      /the machine ended before its agent was connected; last console lines: .*the processor works/s;
+    expect(result.stderr).to.match(words);
+    await hub.ok(['destroy', 'off', '--force'], SLOW);
+    await hub.ok(['image', 'remove', 'off']);
+    await expectNothing();
   });
 
   it('for a full disk are refused, and leave nothing', async () => {

@@ -14,14 +14,17 @@ import { SegmentOutputLog } from '../../src/store/output/segment-output-log.js';
 import { SqliteStore } from '../../src/store/sqlite/sqlite-store.js';
 import { execSpec } from './samples.js';
 
+const noMachine = (name: string) => new HubError('VM_NOT_FOUND', `there is no machine ${name}`);
+
 /** A machine manager that has no machines. */
 const noMachines: Machines = {
   create: async () => {
     throw new HubError('PROVIDER_UNAVAILABLE', 'no machines here');
   },
+  untilOnline: (name) => Promise.reject(noMachine(name)),
   stage: async () => {},
   get: (name) => {
-    throw new HubError('VM_NOT_FOUND', `there is no machine ${name}`);
+    throw noMachine(name);
   },
   destroy: async () => {},
   consoleTail: async () => '',

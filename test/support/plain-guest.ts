@@ -171,7 +171,14 @@ export class PlainGuest {
       ...['-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci'],
       ...['-chardev', `socket,id=control,path=${this.file('control')},server=on,wait=off`],
       ...['-device', `virtserialport,chardev=control,name=${CONTROL_PORT}`],
-      ...['-kernel', kernel, '-initrd', initrd, '-append', 'console=ttyS0 quiet loglevel=3 mitigations=off'],
+      ...[
+        '-kernel',
+        kernel,
+        '-initrd',
+        initrd,
+        '-append',
+        'console=ttyS0 quiet loglevel=3 mitigations=off no_timer_check',
+      ],
     ];
   }
 }

@@ -5,12 +5,20 @@ import { completeDraft, describeFile } from '../../src/vm/images/draft-image.js'
 import type { ImageStore, StoredImage } from '../../src/vm/images/image-store.js';
 
 /** Puts an image into a store whose files are these texts; no machine could start from it. */
-export async function addSmallImage(store: ImageStore, name: string, disk = 'a disk'): Promise<StoredImage> {
+export function addSmallImage(store: ImageStore, name: string, disk = 'a disk'): Promise<StoredImage> {
+  return addImageOf(store, name, { 'disk.qcow2': disk, kernel: 'a kernel', initrd: 'an initrd' });
+}
+
+/** Puts an image of these files into a store; its disk is as large as the smallest. */
+export async function addImageOf(
+  store: ImageStore,
+  name: string,
+  files: Readonly<Record<'disk.qcow2' | 'kernel' | 'initrd', string | Buffer>>,
+): Promise<StoredImage> {
   const signal = new AbortController().signal;
   const draft = join(store.dir, `draft-${randomUUID()}`);
   await mkdir(draft, { recursive: true });
-  const texts = { 'disk.qcow2': disk, kernel: 'a kernel', initrd: 'an initrd' };
-  for (const [path, text] of Object.entries(texts)) await writeFile(join(draft, path), text);
+  for (const [path, content] of Object.entries(files)) await writeFile(join(draft, path), content);
   const manifest = await completeDraft(draft, {
     schema: 1,
     name,

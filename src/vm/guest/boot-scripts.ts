@@ -115,6 +115,11 @@ find_disk() {
   done
 }
 own_network() {
+  tries=0
+  while [ -z "$(ls /sys/class/net | grep -vx lo)" ] && [ "$tries" -lt 100 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+  done
   for nic in /sys/class/net/*; do
     nic=\${nic##*/}
     [ "$nic" != lo ] || continue

@@ -117,6 +117,18 @@ describe('VmManager', () => {
       expect(await reasonOf(create())).to.equal('AGENT_EXISTS');
     });
 
+    it('tells whoever waits for the agent at once, with the console, when the machine ends before', async () => {
+      await create();
+      events.online = async (_name, _generation, signal) => {
+        provider.states.set('dev', 'stopped');
+        await untilAbort(signal);
+      };
+      const err = HubError.from(await vms.untilOnline('dev', never).catch((thrown: unknown) => thrown));
+      expect(err).to.include({ reason: 'VM_FAILED' });
+      expect(err.message).to.match(/ended before its agent was connected.*fake kernel panic/);
+      expect(vms.get('dev').stages.at(-1)).to.include({ name: 'agent' });
+    });
+
     it('is ended by a destroy, and nothing stays', async () => {
       const entered = deferred();
       provider.hook = (call, signal) => {
