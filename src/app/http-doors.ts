@@ -49,7 +49,7 @@ export async function openHttpDoors(setup: HttpDoorsSetup): Promise<HttpDoors> {
   });
   parts.use(rest);
   try {
-    const http = parts.use(await listenHttp(rest.app, config.http));
+    const http = parts.use(await listenHttp(rest.app, { ...config.http, upgrades: rest.upgrades }));
     const dashboard = createDashboard({ bridge: rest.bridge, guard, log });
     const page = parts.use(await listenHttp(dashboard, config.dashboard));
     return { http: boundAddress(http), dashboard: boundAddress(page), close: () => parts.close() };

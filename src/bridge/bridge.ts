@@ -13,9 +13,11 @@ import { decodePercent, EscapeError } from './percent.js';
 import { type ResponseStyle, respondError } from './respond.js';
 import { type Route, type RouteResult, Router } from './router.js';
 import { handleServerStream } from './server-stream.js';
+import type { SocketContext } from './socket-call.js';
 import { type DeclaredCursor, readCursors, type StreamCursor } from './stream-cursor.js';
 import { parseTemplate } from './template.js';
 import { handleUnary } from './unary.js';
+import { type WebSocketLimits, WebSockets } from './web-sockets.js';
 
 /** A route beside the protos, such as `/metrics`. It follows the same rules of matching. */
 export interface ExtraRoute {
@@ -62,6 +64,11 @@ export interface BridgeOptions {
   readonly methodOverride?: boolean;
   /** Cursors of streams whose protos do not declare one (`vmagent.v1.stream_cursor`). Default none. */
   readonly streamCursors?: readonly DeclaredCursor[];
+  /**
+   * Streaming routes answer WebSocket handshakes, once a server hands them on (`upgrades` of `listenHttp`). Default:
+   * they do not, as in grpc-gateway, which takes a handshake for any other request.
+   */
+  readonly webSockets?: WebSocketLimits;
   /** Headers of every answer. Default none. */
   readonly headers?: HeaderList;
   /** May rewrite the JSON of a body before it is decoded. */
@@ -81,6 +88,8 @@ export interface Bridge {
   readonly registry: FileRegistry;
   /** How this bridge writes answers, for parts in front of it that refuse requests. */
   readonly style: ResponseStyle;
+  /** Streaming routes as WebSockets, when they were asked for. */
+  readonly webSockets: WebSockets | undefined;
   /** Closes the backend. */
   close(): void;
 }
@@ -103,6 +112,7 @@ class DescriptorBridge implements Bridge {
   readonly registry: FileRegistry;
   readonly bindings: readonly Binding[];
   readonly style: ResponseStyle;
+  readonly webSockets: WebSockets | undefined;
   private readonly cursors: ReadonlyMap<DescMethod, StreamCursor>;
   private readonly router: Router<Target>;
 
@@ -113,6 +123,7 @@ class DescriptorBridge implements Bridge {
     const routes = readBindings(this.registry);
     this.bindings = routes.map((route) => route.target);
     this.style = { registry: this.registry, legacyErrorField, headers };
+    if (options.webSockets !== undefined) this.webSockets = this.openWebSockets(routes, options.webSockets);
     this.router = new Router<Target>([
       ...routes.map((route) => ({ ...route, target: { binding: route.target } })),
       ...extraRoutes.map(
@@ -130,7 +141,22 @@ class DescriptorBridge implements Bridge {
   };
 
   close(): void {
+    this.webSockets?.close();
     this.options.backend.close();
+  }
+
+  private openWebSockets(routes: readonly Route<Binding>[], limits: WebSocketLimits): WebSockets {
+    const streams = routes.filter(({ target }) => target.method.methodKind !== 'unary');
+    const router = new Router(streams.map((route) => ({ ...route, method: 'GET' })));
+    const find = (req: IncomingMessage) => {
+      const { path, query } = splitTarget(req.url ?? '/');
+      const decoded = decodePath(path);
+      const match = decoded?.startsWith('/') ? router.match('GET', decoded) : undefined;
+      if (match?.kind !== 'found') return undefined;
+      return () => this.context(match.target, req, { params: match.params, query });
+    };
+    const frameLimit = limits.frameLimit ?? this.options.bodyLimit ?? DEFAULT_BODY_LIMIT;
+    return new WebSockets({ ...limits, frameLimit, style: this.style, find });
   }
 
   private async answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -169,13 +195,16 @@ class DescriptorBridge implements Bridge {
     res: ServerResponse,
     parts: CallContext['parts'],
   ): Promise<void> {
+    await HANDLERS[binding.method.methodKind]({ ...this.context(binding, req, parts), res });
+  }
+
+  private context(binding: Binding, req: IncomingMessage, parts: CallContext['parts']): SocketContext {
     const { rejectUnknownFields = false, fieldViolations = false, prepareBody } = this.options;
     const timeoutMs = grpcTimeoutMs(req);
     const metadata = this.metadata(req);
     if (timeoutMs !== undefined && timeoutMs <= 0) throw new GatewayError(4, 'context deadline exceeded');
-    await HANDLERS[binding.method.methodKind]({
+    return {
       req,
-      res,
       backend: this.options.backend,
       binding,
       cursor: this.cursors.get(binding.method),
@@ -185,7 +214,7 @@ class DescriptorBridge implements Bridge {
       build: { registry: this.registry, rejectUnknownFields, fieldViolations, prepareBody },
       style: this.style,
       bodyLimit: this.options.bodyLimit ?? DEFAULT_BODY_LIMIT,
-    });
+    };
   }
 
   private async runExtra(

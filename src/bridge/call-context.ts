@@ -32,6 +32,6 @@ export function cancelWithClient(res: ServerResponse, call: { cancel(): void }):
 }
 
 /** Options of a gRPC call. */
-export function callOptions({ deadline }: CallContext): CallOptions {
+export function callOptions({ deadline }: Pick<CallContext, 'deadline'>): CallOptions {
   return { deadline };
 }

@@ -6,7 +6,7 @@ import { GatewayError } from './gateway-error.js';
 import { parseJson } from './json-input.js';
 import { JsonSplitter } from './json-splitter.js';
 import { encodeJson } from './request.js';
-import { createStreamWriter, pipeStream } from './server-stream.js';
+import { createStreamWriter, drained, pipeStream } from './server-stream.js';
 import { answerUnary, settleUnary } from './unary.js';
 
 /** Answers a request to a client-streaming method: the body is a run of JSON values. @throws GatewayError. */
@@ -44,18 +44,6 @@ async function sendBody(ctx: CallContext, call: SendingCall): Promise<void> {
   call.end();
 }
 
-/** Waits until the call takes more, or is over. */
-function drained(call: SendingCall): Promise<void> {
-  const events = ['drain', 'close', 'error', 'status'];
-  return new Promise((resolve) => {
-    const go = () => {
-      for (const event of events) call.off(event, go);
-      resolve();
-    };
-    for (const event of events) call.once(event, go);
-  });
-}
-
 async function* messages(ctx: CallContext): AsyncGenerator<Buffer> {
   const splitter = new JsonSplitter();
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -67,14 +55,15 @@ async function* messages(ctx: CallContext): AsyncGenerator<Buffer> {
     }
   };
   for await (const chunk of bodyChunks(ctx.req, ctx.bodyLimit)) {
-    for (const part of splitter.push(text(chunk))) yield encode(ctx, part);
+    for (const part of splitter.push(text(chunk))) yield encodeValue(ctx, part);
   }
   for (const part of [...splitter.push(text()), splitter.rest()]) {
-    if (part.trim() !== '') yield encode(ctx, part);
+    if (part.trim() !== '') yield encodeValue(ctx, part);
   }
 }
 
-function encode(ctx: CallContext, part: string): Buffer {
+/** One JSON value of a client stream as its message. @throws GatewayError (INVALID_ARGUMENT). */
+export function encodeValue(ctx: Pick<CallContext, 'binding' | 'build'>, part: string): Buffer {
   const json: JsonValue | undefined = parseJson(part);
   return encodeJson(ctx.binding, json ?? {}, ctx.build);
 }

@@ -13,7 +13,7 @@ export interface HttpGuardOptions {
   readonly authorize: (facts: RequestFacts) => Promise<Caller>;
   /** Host names that requests without a token may name. Default `localhost`, `127.0.0.1`, `[::1]`. */
   readonly hosts?: readonly string[];
-  /** Origins whose pages may call, such as `http://localhost:9092`. Default none. */
+  /** Foreign origins whose pages may call, with a token, such as `https://ops.example`. Default none. */
   readonly origins?: readonly string[];
   /** Paths that need no credentials beyond these checks. Default {@link OPEN_PATHS}. */
   readonly openPaths?: readonly string[];
@@ -75,6 +75,19 @@ export class HttpGuard {
     return caller;
   }
 
+  /**
+   * As {@link check}, for a WebSocket: browsers let any page open one, so a page of a foreign origin must be allowed
+   * even when it has a token.
+   *
+   * @throws HubError that says why the request is refused.
+   */
+  async checkUpgrade(req: IncomingMessage): Promise<Caller> {
+    const { origin } = req.headers;
+    const allowed = origin === undefined || this.origins.includes(origin) || isSameHost(req, origin);
+    if (!allowed) throw originRefused(`WebSockets of pages at ${origin} are not allowed`, NOT_LISTED);
+    return this.check(req);
+  }
+
   private async authorize(req: IncomingMessage, authorization: string | undefined): Promise<Caller> {
     const path = (req.url ?? '').split('?')[0] ?? '';
     const isOpen = (req.method === 'GET' || req.method === 'HEAD') && this.openPaths.includes(path);
@@ -116,16 +129,25 @@ export class HttpGuard {
     if (req.method === 'OPTIONS' && (origin ?? req.headers['access-control-request-method']) !== undefined) {
       throw originRefused('pages of other origins may not call this address');
     }
-    const own = origin !== undefined && this.isOwnOrigin(req, origin);
+    const own = origin !== undefined && isOwnOrigin(req, origin);
     if (origin !== undefined && !own) throw originRefused(`requests of pages at ${origin} are not allowed`);
     if (site !== undefined && !own && !SAME_SITE.includes(String(site))) {
       throw originRefused(`requests across sites (Sec-Fetch-Site: ${site}) are not allowed`);
     }
   }
 
-  private isOwnOrigin(req: IncomingMessage, origin: string): boolean {
-    return origin === `http://${req.headers.host}` || (this.options.origins ?? []).includes(origin);
+  private get origins(): readonly string[] {
+    return this.options.origins ?? [];
   }
+}
+
+function isOwnOrigin(req: IncomingMessage, origin: string): boolean {
+  return origin === `http://${req.headers.host}`;
+}
+
+/** As {@link isOwnOrigin}, also behind a proxy that speaks TLS. */
+function isSameHost(req: IncomingMessage, origin: string): boolean {
+  return isOwnOrigin(req, origin) || origin === `https://${req.headers.host}`;
 }
 
 function middlewareOf(style: ResponseStyle, check: (req: IncomingMessage) => Promise<unknown>): Middleware {
@@ -147,9 +169,11 @@ function hostRefused(host: string, hosts: readonly string[]): HubError {
   });
 }
 
-function originRefused(why: string): HubError {
-  return new HubError('ORIGIN_NOT_ALLOWED', `${why}; send a bearer token instead`);
+function originRefused(why: string, then = 'send a bearer token instead'): HubError {
+  return new HubError('ORIGIN_NOT_ALLOWED', `${why}; ${then}`);
 }
+
+const NOT_LISTED = 'name the origin in the setting corsOrigins of the hub';
 
 function refuseProxies(req: IncomingMessage): void {
   const header = Object.keys(req.headers).find((name) => PROXY_HEADER.test(name));

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { isErrno } from '../base/errno.js';
 import { HubError } from '../model/hub-error.js';
+import { attachUpgrades, type Upgraded, type Upgrades } from './upgrades.js';
 
 /** Options of {@link listenHttp}. */
 export interface HttpServerOptions {
@@ -13,6 +14,8 @@ export interface HttpServerOptions {
   readonly headersTimeoutMs?: number;
   /** Most time for a whole request, body included, in milliseconds. Default 30000. */
   readonly requestTimeoutMs?: number;
+  /** Takes connections that leave HTTP. Default: nobody does, and requests for it are answered as any other. */
+  readonly upgrades?: Upgrades | undefined;
 }
 
 /** A listening HTTP server. */
@@ -33,6 +36,7 @@ export function listenHttp(listener: RequestListener, options: HttpServerOptions
   };
   const server = createServer(settings, listener);
   server.on('clientError', answerClientError);
+  const upgraded = options.upgrades === undefined ? undefined : attachUpgrades(server, options.upgrades);
   return new Promise((resolve, reject) => {
     // It stays for the server's life: a connection that cannot be accepted must not end the hub.
     server.on('error', (err) => reject(listenError(err, `${host}:${port}`)));
@@ -41,7 +45,7 @@ export function listenHttp(listener: RequestListener, options: HttpServerOptions
       resolve({
         host: address.address,
         port: address.port,
-        close: (graceMs = 1000) => closeServer(server, graceMs),
+        close: (graceMs = 1000) => closeServer(server, upgraded, graceMs),
       });
     });
   });
@@ -55,8 +59,12 @@ function listenError(err: Error, address: string): Error {
   });
 }
 
-function closeServer(server: Server, graceMs: number): Promise<void> {
-  const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+function closeServer(server: Server, upgraded: Upgraded | undefined, graceMs: number): Promise<void> {
+  const cut = setTimeout(() => {
+    server.closeAllConnections();
+    upgraded?.cut();
+  }, graceMs);
+  upgraded?.close();
   return new Promise((resolve) => {
     server.close(() => {
       clearTimeout(cut);

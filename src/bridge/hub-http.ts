@@ -10,6 +10,7 @@ import { hubOpenApi } from './openapi-hub.js';
 import { outputRoute } from './output-route.js';
 import { respondError } from './respond.js';
 import { documentRoute, metricsRoute } from './system-routes.js';
+import type { Upgrades } from './upgrades.js';
 
 /** Options of {@link createHubHttp}. */
 export interface HubHttpOptions extends Pick<BridgeOptions, 'descriptors' | 'backend' | 'log' | 'bodyLimit'> {
@@ -26,6 +27,8 @@ export interface HubHttpOptions extends Pick<BridgeOptions, 'descriptors' | 'bac
 export interface HubHttp {
   /** Everything on port 9091, guarded. */
   readonly app: Express;
+  /** WebSockets of the streaming routes, guarded too. */
+  readonly upgrades: Upgrades | undefined;
   /** The unguarded bridge, for doors with a guard of their own (the dashboard). */
   readonly bridge: Bridge;
   close(): void;
@@ -42,6 +45,7 @@ export function createHubHttp(options: HubHttpOptions): HubHttp {
     legacyErrorField: true,
     fieldViolations: true,
     methodOverride: false,
+    webSockets: {},
     headers: [
       ['X-Content-Type-Options', 'nosniff'],
       ['Cache-Control', 'no-store'],
@@ -57,7 +61,8 @@ export function createHubHttp(options: HubHttpOptions): HubHttp {
     log.error('HTTP request failed', { method: req.method, status: STATUS_CODES[500], error: err });
     respondError(req, res, bridge.style, err);
   });
-  return { app, bridge, close: () => bridge.close() };
+  const upgrades = bridge.webSockets?.upgrades((req) => guard.checkUpgrade(req));
+  return { app, upgrades, bridge, close: () => bridge.close() };
 }
 
 /** An express application that adds nothing to answers. */

@@ -1,5 +1,5 @@
 import type { Metadata, ServiceError, StatusObject } from '@grpc/grpc-js';
-import type { ReceivingCall } from './backend.js';
+import type { ReceivingCall, SendingCall } from './backend.js';
 import { type CallContext, callOptions } from './call-context.js';
 import { EventWriter, endOver } from './event-writer.js';
 import { GatewayError } from './gateway-error.js';
@@ -70,6 +70,18 @@ export function pipeStream(writer: StreamWriter, call: ReceivingCall): Promise<v
       if (writer.gone) call.resume();
       finish();
     });
+  });
+}
+
+/** Waits until the call takes more, or is over. */
+export function drained(call: SendingCall): Promise<void> {
+  const events = ['drain', 'close', 'error', 'status'];
+  return new Promise((resolve) => {
+    const go = () => {
+      for (const event of events) call.off(event, go);
+      resolve();
+    };
+    for (const event of events) call.once(event, go);
   });
 }
 

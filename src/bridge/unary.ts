@@ -75,7 +75,7 @@ export function answerUnary(ctx: CallContext, { bytes, metadata, trailers }: Una
 
 /** A response message, or one field of it, as it is written: JSON, or the bytes of a google.api.HttpBody. */
 export function rendered(
-  ctx: CallContext,
+  ctx: Pick<CallContext, 'style'>,
   message: ReflectMessage,
   field: DescField | undefined,
   escaping: JsonEscaping,

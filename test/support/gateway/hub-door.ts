@@ -24,6 +24,9 @@ export interface HubDoor {
 /** Token that the door's callers may use. */
 export const TOKEN = 'a-token-for-tests';
 
+/** Foreign origin whose pages may call the door. */
+export const ALLOWED_ORIGIN = 'http://pages.example';
+
 const authorize: HttpGuardOptions['authorize'] = async ({ authorization }) => {
   if (authorization === undefined) return LOCAL_OPERATOR;
   if (authorization === `Bearer ${TOKEN}`) return ADMIN;
@@ -34,7 +37,7 @@ const authorize: HttpGuardOptions['authorize'] = async ({ authorization }) => {
 export async function startHubDoor(): Promise<HubDoor> {
   const cleanup = new Disposer();
   const hub = cleanup.use(await startStandInHub());
-  const guard = new HttpGuard({ authorize });
+  const guard = new HttpGuard({ authorize, origins: [ALLOWED_ORIGIN] });
   const http = cleanup.use(
     createHubHttp({
       descriptors: readFileSync(join(packageRoot(), 'gen/descriptors.binpb')),
@@ -46,6 +49,8 @@ export async function startHubDoor(): Promise<HubDoor> {
       version: '1.2.3',
     }),
   );
-  const server = cleanup.use(await listenHttp(http.app, { host: '127.0.0.1', port: 0 }));
+  const server = cleanup.use(
+    await listenHttp(http.app, { host: '127.0.0.1', port: 0, upgrades: http.upgrades }),
+  );
   return { port: server.port, hub, http, guard, close: () => cleanup.close() };
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { credentials } from '@grpc/grpc-js';
 import { Disposer } from '../../../src/base/disposer.js';
 import { silentLogger } from '../../../src/base/logger.js';
-import { createBridge } from '../../../src/bridge/bridge.js';
+import { type Bridge, type BridgeOptions, createBridge } from '../../../src/bridge/bridge.js';
 import { dial } from '../../../src/bridge/dial.js';
 import { healthzRoute } from '../../../src/bridge/health-routes.js';
 import { listenHttp } from '../../../src/bridge/http-server.js';
@@ -10,8 +10,15 @@ import { plainExpress } from '../../../src/bridge/hub-http.js';
 import { startRefBackend } from './ref-backend.js';
 import { buildRefDescriptors } from './ref-descriptors.js';
 
-/** The bridge with a stock gateway's options, without a guard, in front of the reference backend. */
-export async function startRefGateway(): Promise<{ readonly port: number; close(): Promise<void> }> {
+/** A gateway in front of the reference backend. */
+export interface RefGateway {
+  readonly port: number;
+  readonly bridge: Bridge;
+  close(): Promise<void>;
+}
+
+/** The bridge without a guard, with a stock gateway's options but for those given. */
+export async function startRefGateway(options: Partial<BridgeOptions> = {}): Promise<RefGateway> {
   const cleanup = new Disposer();
   const descriptors = await buildRefDescriptors();
   cleanup.defer(() => descriptors[Symbol.dispose]());
@@ -22,9 +29,11 @@ export async function startRefGateway(): Promise<{ readonly port: number; close(
       backend: dial(backend.address, credentials.createInsecure()),
       log: silentLogger,
       extraRoutes: [healthzRoute],
+      ...options,
     }),
   );
   const app = plainExpress().use(bridge.handler);
-  const { port } = cleanup.use(await listenHttp(app, { host: '127.0.0.1', port: 0 }));
-  return { port, close: () => cleanup.close() };
+  const upgrades = bridge.webSockets?.upgrades();
+  const { port } = cleanup.use(await listenHttp(app, { host: '127.0.0.1', port: 0, upgrades }));
+  return { port, bridge, close: () => cleanup.close() };
 }
