@@ -64,7 +64,7 @@ export function setQueryParameter(
       throw new ParseError(`invalid path: ${JSON.stringify(name)} is not a message`);
     const child = message.get(field);
     setQueryParameter(child, rest, values, registry);
-    message.set(field, child);
+    if (!isEmptyValue(child)) message.set(field, child);
   } else if (field.fieldKind === 'list') {
     const list = message.get(field);
     for (const value of values)
@@ -80,6 +80,15 @@ export function setQueryParameter(
       named('field', field, () => parseText(field, values[0] ?? '', QUERY_RULES, registry)),
     );
   }
+}
+
+/** A google.protobuf.Value without a value cannot be sent. */
+function isEmptyValue(message: ReflectMessage): boolean {
+  const { desc } = message;
+  return (
+    desc.typeName === 'google.protobuf.Value' &&
+    desc.oneofs.every((kind) => message.oneofCase(kind) === undefined)
+  );
 }
 
 function setMapEntry(
