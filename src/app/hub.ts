@@ -11,7 +11,6 @@ import { HubMetrics } from '../hub/metrics.js';
 import { createAgentDoor } from '../rpc/agent-door.js';
 import type { FinishedCall } from '../rpc/handlers.js';
 import { createOperatorServer, type RpcServer } from '../rpc/operator-server.js';
-import { BridgePass } from '../security/bridge-pass.js';
 import { CallerRule } from '../security/caller-rule.js';
 import { ensureTokenFile } from '../security/token-file.js';
 import { SegmentOutputLog } from '../store/output/segment-output-log.js';
@@ -88,11 +87,10 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   const { hub, vm, expiry } = createCore(setup, ctx, { store, door: doorAddress, providers });
   // Machines that run see the directory of the door: it must stay the same one for them.
   parts.defer(() => (vm.list().length === 0 ? removeRuntimeDir(runtimeDir) : undefined));
-  const pass = new BridgePass();
   const rule = new CallerRule({ adminToken: token, ownUid: ownUid() });
   const observe = ({ path, code }: FinishedCall) => ctx.metrics.callEnded(path.slice(1), code);
   const door = usingServer(parts, createAgentDoor({ hub, log, observe }));
-  const operators = usingServer(parts, createOperatorServer({ hub, vm, rule, bridge: pass, log, observe }));
+  const operators = usingServer(parts, createOperatorServer({ hub, vm, rule, log, observe }));
   parts.defer(() => hub.close());
   await hub.start();
   await door.listen(`unix:${doorSocket}`);
@@ -104,9 +102,8 @@ async function startParts(setup: HubSetup, parts: Disposer): Promise<RunningHub[
   parts.use(expiry).start();
   parts.use(new Vitals({ machines: vm, clock: ctx.clock, log })).start();
   const grpc = { ...config.grpc, port: await operators.listen(formatAddress(config.grpc)) };
-  const backend = `unix:${join(runtimeDir, 'bridge.sock')}`;
-  await operators.listen(backend);
-  const http = await openHttpDoors({ config, backend, pass, rule, log, metrics: () => hub.admin.metrics() });
+  const backend = operators.inProcess;
+  const http = await openHttpDoors({ config, backend, rule, log, metrics: () => hub.admin.metrics() });
   parts.use(http);
   return { grpc, http: http.http, dashboard: http.dashboard, door: doorAddress };
 }
@@ -169,7 +166,7 @@ function createCore(
   return { hub, vm, expiry: new Expiry({ machines: vm, use, clock: ctx.clock, log }) };
 }
 
-function usingServer(parts: Disposer, server: RpcServer): RpcServer {
+function usingServer<T extends RpcServer>(parts: Disposer, server: T): T {
   parts.defer(() => server.close({ graceMs: GRACE_MS }));
   return server;
 }

@@ -1,10 +1,13 @@
 import type { Readable } from 'node:stream';
 import type { Metadata, ServiceError } from '@grpc/grpc-js';
+import type { Caller } from '../security/caller.js';
 
 /** What belongs to a call besides its messages. */
 export interface CallOptions {
   /** When the call must have ended; never when left out. */
   readonly deadline?: Date | undefined;
+  /** For whom the call is made. A backend within the process goes by it; it never travels. */
+  readonly caller?: Caller | undefined;
 }
 
 /** Told of the one answer of a call, or of its failure. */

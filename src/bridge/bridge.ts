@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DescMethod, FileRegistry, JsonValue } from '@bufbuild/protobuf';
 import type { Metadata } from '@grpc/grpc-js';
 import type { Logger } from '../base/logger.js';
+import type { Caller } from '../security/caller.js';
 import type { Backend, CallOptions } from './backend.js';
 import { type Binding, readBindings, readDescriptors } from './bindings.js';
 import type { CallContext } from './call-context.js';
@@ -73,8 +74,8 @@ export interface BridgeOptions {
   readonly headers?: HeaderList;
   /** May rewrite the JSON of a body before it is decoded. */
   readonly prepareBody?: (binding: Binding, json: JsonValue) => JsonValue;
-  /** Metadata added to every call, such as who calls. It replaces what the client sent under the same keys. */
-  readonly callMetadata?: (req: IncomingMessage) => Metadata;
+  /** For whom a request is made, when something in front of the bridge has found it out. */
+  readonly caller?: (req: IncomingMessage) => Caller | undefined;
   /** Routes beside the protos; they win over those of the protos. */
   readonly extraRoutes?: readonly ExtraRoute[];
 }
@@ -201,7 +202,7 @@ class DescriptorBridge implements Bridge {
   private context(binding: Binding, req: IncomingMessage, parts: CallContext['parts']): SocketContext {
     const { rejectUnknownFields = false, fieldViolations = false, prepareBody } = this.options;
     const timeoutMs = grpcTimeoutMs(req);
-    const metadata = this.metadata(req);
+    const metadata = metadataFromHeaders(req);
     if (timeoutMs !== undefined && timeoutMs <= 0) throw new GatewayError(4, 'context deadline exceeded');
     return {
       req,
@@ -209,7 +210,10 @@ class DescriptorBridge implements Bridge {
       binding,
       cursor: this.cursors.get(binding.method),
       metadata,
-      deadline: timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs),
+      options: {
+        deadline: timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs),
+        caller: this.options.caller?.(req),
+      },
       parts,
       build: { registry: this.registry, rejectUnknownFields, fieldViolations, prepareBody },
       style: this.style,
@@ -224,19 +228,11 @@ class DescriptorBridge implements Bridge {
     params: ReadonlyMap<string, string>,
     query: string,
   ): Promise<void> {
-    const { backend } = this.options;
-    const metadata = () => this.metadata(req);
-    await extra.handle({ req, res, params, query, metadata, backend, options: {}, style: this.style });
-  }
-
-  private metadata(req: IncomingMessage): Metadata {
-    const metadata = metadataFromHeaders(req);
-    const added = this.options.callMetadata?.(req);
-    for (const key of Object.keys(added?.getMap() ?? {})) {
-      metadata.remove(key);
-      for (const value of added?.get(key) ?? []) metadata.add(key, value);
-    }
-    return metadata;
+    const { backend, caller } = this.options;
+    const { style } = this;
+    const metadata = () => metadataFromHeaders(req);
+    const options = { caller: caller?.(req) };
+    await extra.handle({ req, res, params, query, metadata, backend, options, style });
   }
 
   private fail(req: IncomingMessage, res: ServerResponse, err: unknown): void {

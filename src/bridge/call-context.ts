@@ -15,8 +15,7 @@ export interface CallContext {
   /** How a stream is taken up again; undefined when it cannot be. */
   readonly cursor: StreamCursor | undefined;
   readonly metadata: Metadata;
-  /** When the call must have ended; undefined for never. */
-  readonly deadline: Date | undefined;
+  readonly options: CallOptions;
   readonly parts: Omit<RequestParts, 'body' | 'isForm'>;
   readonly build: BuildOptions;
   readonly style: ResponseStyle;
@@ -29,9 +28,4 @@ export function cancelWithClient(res: ServerResponse, call: { cancel(): void }):
     if (!res.writableFinished) call.cancel();
   });
   if (res.destroyed) call.cancel();
-}
-
-/** Options of a gRPC call. */
-export function callOptions({ deadline }: Pick<CallContext, 'deadline'>): CallOptions {
-  return { deadline };
 }

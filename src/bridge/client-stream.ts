@@ -1,7 +1,7 @@
 import type { JsonValue } from '@bufbuild/protobuf';
 import type { SendingCall } from './backend.js';
 import { bodyChunks } from './body.js';
-import { type CallContext, callOptions } from './call-context.js';
+import type { CallContext } from './call-context.js';
 import { GatewayError } from './gateway-error.js';
 import { parseJson } from './json-input.js';
 import { JsonSplitter } from './json-splitter.js';
@@ -14,7 +14,7 @@ export async function handleClientStream(ctx: CallContext): Promise<void> {
   let failure: unknown;
   const result = settleUnary(ctx, (done) => {
     const { backend, binding, metadata } = ctx;
-    const call = backend.makeClientStreamRequest(binding.grpcPath, metadata, callOptions(ctx), done);
+    const call = backend.makeClientStreamRequest(binding.grpcPath, metadata, ctx.options, done);
     void sendBody(ctx, call).catch((err: unknown) => {
       failure = err;
       call.cancel();
@@ -34,7 +34,7 @@ export async function handleClientStream(ctx: CallContext): Promise<void> {
  */
 export async function handleBidi(ctx: CallContext): Promise<void> {
   const { backend, binding, metadata } = ctx;
-  const call = backend.makeBidiStreamRequest(binding.grpcPath, metadata, callOptions(ctx));
+  const call = backend.makeBidiStreamRequest(binding.grpcPath, metadata, ctx.options);
   void sendBody(ctx, call).catch(() => call.end());
   await pipeStream(createStreamWriter(ctx), call);
 }

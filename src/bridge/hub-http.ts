@@ -1,7 +1,5 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
-import { Metadata } from '@grpc/grpc-js';
 import express, { type Express } from 'express';
-import type { Caller } from '../security/caller.js';
 import { type Bridge, type BridgeOptions, createBridge, type ExtraRoute } from './bridge.js';
 import { callerOf, type HttpGuard } from './guard.js';
 import { healthzRoute, readyzRoute } from './health-routes.js';
@@ -15,8 +13,6 @@ import type { Upgrades } from './upgrades.js';
 /** Options of {@link createHubHttp}. */
 export interface HubHttpOptions extends Pick<BridgeOptions, 'descriptors' | 'backend' | 'log' | 'bodyLimit'> {
   readonly guard: HttpGuard;
-  /** Metadata that tells the hub for whom the bridge calls. */
-  readonly callerHeaders: (caller: Caller) => Readonly<Record<string, string>>;
   /** The metrics in the text format of Prometheus. */
   readonly metrics: () => Promise<string>;
   /** Version of the hub. */
@@ -36,7 +32,7 @@ export interface HubHttp {
 
 /** Makes the hub's REST door: the guard, the routes of the protos, and those beside them. */
 export function createHubHttp(options: HubHttpOptions): HubHttp {
-  const { descriptors, backend, log, bodyLimit, guard, callerHeaders } = options;
+  const { descriptors, backend, log, bodyLimit, guard } = options;
   const bridge: Bridge = createBridge({
     descriptors,
     backend,
@@ -51,7 +47,7 @@ export function createHubHttp(options: HubHttpOptions): HubHttp {
       ['Cache-Control', 'no-store'],
     ],
     prepareBody: acceptHubShorthands,
-    callMetadata: (req) => callerMetadata(req, callerHeaders),
+    caller: callerOf,
     extraRoutes: extraRoutes(options, () => bridge),
   });
   const app = plainExpress();
@@ -79,12 +75,4 @@ function extraRoutes({ metrics, version }: HubHttpOptions, bridge: () => Bridge)
     documentRoute('/version', () => ({ name: 'vm-agent-system', version })),
     documentRoute('/openapi.json', () => hubOpenApi(bridge().bindings, bridge().registry, version)),
   ];
-}
-
-function callerMetadata(req: IncomingMessage, headers: HubHttpOptions['callerHeaders']): Metadata {
-  const metadata = new Metadata();
-  const caller = callerOf(req);
-  if (caller === undefined) return metadata;
-  for (const [key, value] of Object.entries(headers(caller))) metadata.set(key, value);
-  return metadata;
 }

@@ -1,6 +1,6 @@
 import type { WebSocket } from 'ws';
 import type { SendingCall } from './backend.js';
-import { type CallContext, callOptions } from './call-context.js';
+import type { CallContext } from './call-context.js';
 import { encodeValue } from './client-stream.js';
 import { GatewayError } from './gateway-error.js';
 import { buildRequest } from './request.js';
@@ -41,14 +41,11 @@ async function runServerStream(ctx: SocketContext, reader: SocketReader, writer:
   reader.ignoreRest();
   if (writer.gone) return;
   const request = buildRequest(binding, { ...parts, body: Buffer.from(frame), isForm: false }, build);
-  await pipeStream(
-    writer,
-    backend.makeServerStreamRequest(binding.grpcPath, request, metadata, callOptions(ctx)),
-  );
+  await pipeStream(writer, backend.makeServerStreamRequest(binding.grpcPath, request, metadata, ctx.options));
 }
 
 async function runBidi(ctx: SocketContext, reader: SocketReader, writer: SocketWriter) {
-  const call = ctx.backend.makeBidiStreamRequest(ctx.binding.grpcPath, ctx.metadata, callOptions(ctx));
+  const call = ctx.backend.makeBidiStreamRequest(ctx.binding.grpcPath, ctx.metadata, ctx.options);
   const sending = send(ctx, reader, call).catch((err: unknown) => {
     if (!writer.gone) writer.end(GatewayError.from(err));
     call.cancel();
@@ -61,15 +58,10 @@ async function runBidi(ctx: SocketContext, reader: SocketReader, writer: SocketW
 async function runClientStream(ctx: SocketContext, reader: SocketReader, writer: SocketWriter) {
   const { backend, binding, metadata } = ctx;
   const answer = await new Promise<Buffer | undefined>((resolve, reject) => {
-    const call = backend.makeClientStreamRequest(
-      binding.grpcPath,
-      metadata,
-      callOptions(ctx),
-      (err, bytes) => {
-        if (err === null) resolve(bytes);
-        else reject(GatewayError.fromCall(err, undefined));
-      },
-    );
+    const call = backend.makeClientStreamRequest(binding.grpcPath, metadata, ctx.options, (err, bytes) => {
+      if (err === null) resolve(bytes);
+      else reject(GatewayError.fromCall(err, undefined));
+    });
     writer.onceGone(() => call.cancel());
     send(ctx, reader, call).catch((err: unknown) => {
       reject(err);

@@ -3,7 +3,7 @@ import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import type { Metadata } from '@grpc/grpc-js';
 import type { AnsweredCall, AnswerListener } from './backend.js';
 import { readBody } from './body.js';
-import { type CallContext, callOptions, cancelWithClient } from './call-context.js';
+import { type CallContext, cancelWithClient } from './call-context.js';
 import { GatewayError } from './gateway-error.js';
 import { fieldToJson, messageToJson } from './json-output.js';
 import type { JsonEscaping } from './json-text.js';
@@ -23,7 +23,7 @@ export async function handleUnary(ctx: CallContext): Promise<void> {
   const request = buildRequest(ctx.binding, { ...ctx.parts, ...(await readParts(ctx)) }, ctx.build);
   const { backend, binding, metadata } = ctx;
   const result = await settleUnary(ctx, (done) =>
-    backend.makeUnaryRequest(binding.grpcPath, request, metadata, callOptions(ctx), done),
+    backend.makeUnaryRequest(binding.grpcPath, request, metadata, ctx.options, done),
   );
   answerUnary(ctx, result);
 }

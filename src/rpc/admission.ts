@@ -1,13 +1,12 @@
 import type { DoorApi } from '../hub/api.js';
 import { HubError } from '../model/hub-error.js';
-import { BRIDGE_CALLER_KEY, BRIDGE_KEY, type BridgePass } from '../security/bridge-pass.js';
 import { type Caller, hasRole } from '../security/caller.js';
 import type { CallerRule } from '../security/caller-rule.js';
 import type { Connection } from '../security/connection.js';
 import { bearerToken } from '../security/secret.js';
 import { firstText } from './call-context.js';
 import type { IncomingCall } from './handlers.js';
-import { accessTo } from './method-roles.js';
+import { type Access, accessTo } from './method-roles.js';
 
 /** Metadata in which an agent names itself. */
 export const AGENT_ID_KEY = 'x-agent-id';
@@ -20,7 +19,6 @@ export interface AgentCaller {
 /** What operators are told apart by. */
 export interface OperatorAdmission {
   readonly rule: CallerRule;
-  readonly bridge: BridgePass;
   readonly connectionOf: (peer: string) => Connection | undefined;
 }
 
@@ -29,11 +27,16 @@ export function admitOperators(options: OperatorAdmission): (call: IncomingCall)
   return async (call) => {
     const access = accessTo(call.path);
     if (access === 'anybody') return ANYBODY;
-    const caller = await callerOf(call, options);
-    if (access === undefined || access === 'agent' || !hasRole(caller, access))
-      throw notAllowed(call, access);
-    return caller;
+    return requireAccess(call, access, await callerOf(call, options));
   };
+}
+
+/** Lets in for whom another door of this process calls: that door has found out who it is. */
+export async function admitHandedOver(call: IncomingCall): Promise<Caller> {
+  const access = accessTo(call.path);
+  if (access === 'anybody') return ANYBODY;
+  if (call.caller === undefined) throw new HubError('NOT_AUTHENTICATED', 'nobody was said to call');
+  return requireAccess(call, access, call.caller);
 }
 
 /** Lets agents in, each about itself only. */
@@ -69,10 +72,17 @@ const ANYBODY: Caller = { name: 'anybody', role: 'viewer' };
 const USE_TOKEN = 'Use the token of the file "token" in the hub\'s home, as the CLI does';
 
 async function callerOf(call: IncomingCall, options: OperatorAdmission): Promise<Caller> {
-  const pass = firstText(call.metadata, BRIDGE_KEY);
-  if (pass !== undefined) return options.bridge.caller(pass, firstText(call.metadata, BRIDGE_CALLER_KEY));
   const authorization = firstText(call.metadata, 'authorization');
   return options.rule.authorize({ authorization, connection: options.connectionOf(call.peer) });
+}
+
+function requireAccess(
+  call: IncomingCall,
+  access: Exclude<Access, 'anybody'> | undefined,
+  caller: Caller,
+): Caller {
+  if (access === undefined || access === 'agent' || !hasRole(caller, access)) throw notAllowed(call, access);
+  return caller;
 }
 
 function notAllowed(call: IncomingCall, access: string | undefined): HubError {

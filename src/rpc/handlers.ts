@@ -1,11 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import type { Readable, Writable } from 'node:stream';
 import type {
-  handleBidiStreamingCall,
-  handleServerStreamingCall,
-  handleUnaryCall,
   Metadata,
-  ServerDuplexStream,
-  ServerWritableStream,
+  Server,
   ServiceDefinition,
   UntypedHandleCall,
   UntypedServiceImplementation,
@@ -14,6 +11,7 @@ import { isAbortError, untilAborted } from '../base/abort.js';
 import { runDetached } from '../base/detached.js';
 import type { Logger } from '../base/logger.js';
 import { HubError } from '../model/hub-error.js';
+import type { Caller } from '../security/caller.js';
 import { statusMetadata, type WireStatus } from '../wire/status.js';
 import { readMessages, writeMessages } from './bidi.js';
 import {
@@ -32,6 +30,26 @@ export interface IncomingCall {
   readonly path: string;
   readonly metadata: Metadata;
   readonly peer: string;
+  /** For whom a door of this process makes the call. Never set by a call that came over a connection. */
+  readonly caller: Caller | undefined;
+}
+
+/** What is called of a call, of grpc-js or within the process. */
+interface Served extends CancellableCall {
+  readonly metadata: Metadata;
+  readonly caller?: Caller | undefined;
+  getPeer(): string;
+}
+
+/** A call with one answer. */
+export interface UnaryServed extends Served {
+  readonly request: unknown;
+}
+
+/** A call with a stream of answers. Emitting `error` with a status ends it. */
+export interface StreamServed extends Served {
+  readonly request: unknown;
+  readonly cancelled: boolean;
 }
 
 /** A call that was answered. */
@@ -52,6 +70,9 @@ export interface Gate<Who> {
   readonly log: Logger;
   readonly observe: (call: FinishedCall) => void;
 }
+
+/** Where bound services are put: a server of grpc-js, or the process itself. */
+export type ServiceHost = Pick<Server, 'addService'>;
 
 /** Handlers of a service whose definition was loaded and not generated. The definition says which kind each is. */
 export type LoadedHandlers<Who> = Readonly<
@@ -88,18 +109,23 @@ type AnyUnary<Who> = UnaryHandler<unknown, unknown, Who>;
 type AnyStream<Who> = StreamHandler<unknown, unknown, Who>;
 type AnyBidi<Who> = BidiHandler<unknown, unknown, Who>;
 
-function unary<Who>(
-  path: string,
-  handler: AnyUnary<Who>,
-  gate: Gate<Who>,
-): handleUnaryCall<unknown, unknown> {
-  return (call, callback) => {
+/** Answers a call with one answer. */
+export type BoundUnary = (
+  call: UnaryServed,
+  done: (failure: WireStatus | null, answer?: unknown) => void,
+) => void;
+
+/** Answers a call with a stream of answers; the call is read when the method takes a stream. */
+export type BoundStream<Call = StreamServed & Readable & Writable> = (call: Call) => void;
+
+function unary<Who>(path: string, handler: AnyUnary<Who>, gate: Gate<Who>): BoundUnary {
+  return (call, done) => {
     const limitMs = Number.isFinite(Number(call.getDeadline()))
       ? undefined
       : gate.limitMs(path, call.request);
     const work = async (ctx: CallContext<Who>, live: LiveCall) =>
-      callback(null, await untilAborted(handler(ctx, call.request), live.gone));
-    answer({ gate, path, call, mayFinish: true, limitMs, work, fail: (status) => callback(status) });
+      done(null, await untilAborted(handler(ctx, call.request), live.gone));
+    answer({ gate, path, call, mayFinish: true, limitMs, work, fail: done });
   };
 }
 
@@ -107,7 +133,7 @@ function stream<Who>(
   path: string,
   handler: AnyStream<Who>,
   gate: Gate<Who>,
-): handleServerStreamingCall<unknown, unknown> {
+): BoundStream<StreamServed & Writable> {
   return (call) => {
     const work = async (ctx: CallContext<Who>, live: LiveCall) => {
       await writeMessages(call, handler(ctx, call.request), live.gone);
@@ -121,7 +147,7 @@ function bidi<Who>(
   path: string,
   handler: AnyBidi<Who>,
   gate: Gate<Who>,
-): handleBidiStreamingCall<unknown, unknown> {
+): BoundStream<Omit<StreamServed, 'request'> & Readable & Writable> {
   return (call) => {
     const work = async (ctx: CallContext<Who>, live: LiveCall) => {
       await writeMessages(call, handler(ctx, readMessages(call, live.gone)), live.gone);
@@ -134,7 +160,7 @@ function bidi<Who>(
 interface Answering<Who> {
   readonly gate: Gate<Who>;
   readonly path: string;
-  readonly call: CancellableCall & { readonly metadata: Metadata; getPeer(): string };
+  readonly call: Served;
   readonly mayFinish: boolean;
   readonly limitMs?: number | undefined;
   /** Answers, or throws before it has. */
@@ -154,7 +180,7 @@ function answer<Who>(options: Answering<Who>): void {
     try {
       if (limitMs !== undefined) live.limit(limitMs);
       const peer = call.getPeer();
-      const incoming = { path, metadata: call.metadata, peer };
+      const incoming = { path, metadata: call.metadata, peer, caller: call.caller };
       const caller = await untilAborted(gate.admit(incoming), live.gone);
       if (live.abortReason !== undefined) throw live.abortReason;
       const { metadata } = call;
@@ -194,9 +220,6 @@ function requestIdOf(metadata: Metadata): string {
 }
 
 /** grpc-js takes the status of a stream from its `error` event. What was written before goes out first. */
-function endWith(
-  call: ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>,
-  status: WireStatus,
-): void {
+function endWith(call: Pick<StreamServed, 'cancelled'> & Writable, status: WireStatus): void {
   if (!call.cancelled && !call.destroyed && !call.writableEnded) call.emit('error', status);
 }

@@ -1,10 +1,9 @@
-import type { Server } from '@grpc/grpc-js';
 import { untilAborted } from '../base/abort.js';
 import { deferred } from '../base/deferred.js';
 import { Wakeups } from '../base/wakeups.js';
 import { HubError } from '../model/hub-error.js';
 import type { CallContext } from './call-context.js';
-import { bindLoaded, type Gate } from './handlers.js';
+import { bindLoaded, type Gate, type ServiceHost } from './handlers.js';
 import type { LoadedService } from './loaded-definitions.js';
 
 /** What grpc.health.v1 says of a service. */
@@ -29,7 +28,7 @@ export class Health {
   }
 
   /** Adds the service to a server. */
-  addTo<Who>(server: Server, loaded: LoadedService, gate: Gate<Who>): void {
+  addTo<Who>(server: ServiceHost, loaded: LoadedService, gate: Gate<Who>): void {
     const handlers = {
       Check: async (_ctx: CallContext<Who>, req: HealthRequest) => this.check(req.service),
       Watch: (ctx: CallContext<Who>, req: HealthRequest) => this.watch(req.service, ctx.signal),

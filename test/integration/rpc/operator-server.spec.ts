@@ -177,26 +177,6 @@ describe('operator server, roles', () => {
     expect((await failure(rpc.call(HubService.getStats, {}))).code).to.equal(16);
     expect((await rpc.call(HubService.getHealth, {})).status).to.equal('healthy');
   });
-
-  it('takes the word of the bridge only with its secret', async () => {
-    const uidLookup = async () => undefined;
-    const stats = async () => ({
-      historySize: 1,
-      deadLetters: 0,
-      totalAgents: 0,
-      onlineAgents: 0,
-      queuedTasks: 0,
-      activeTasks: 0,
-      agents: [],
-    });
-    await using rpc = await new RpcHarness(fakeHub({ admin: { stats } }), fakeVms(), { uidLookup }).start();
-    const pass = rpc.bridge.headers({ name: 'someone', role: 'viewer' });
-    const answer = await rpc.call(HubService.getStats, {}, { metadata: pass });
-    expect(answer.router?.historySize).to.equal(1);
-    expect((await failure(rpc.call(HubService.createTask, EXEC, { metadata: pass }))).code).to.equal(7);
-    const forged = { ...pass, 'x-vmagent-bridge': 'f'.repeat(64) };
-    expect((await failure(rpc.call(HubService.getStats, {}, { metadata: forged }))).code).to.equal(16);
-  });
 });
 
 describe('operator server, connections', () => {

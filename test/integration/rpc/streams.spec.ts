@@ -1,28 +1,21 @@
 import { once } from 'node:events';
-import type { ClientDuplexStream, ClientReadableStream, ServiceError } from '@grpc/grpc-js';
+import type { ClientDuplexStream, ClientReadableStream } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import {
   HubService,
-  ShellRequest,
+  type ShellRequest,
   type ShellResponse,
-  StreamLogsRequest,
   type StreamLogsResponse,
 } from '../../../gen/vmagent/v1/hub_service.js';
 import { onAbort } from '../../../src/base/abort.js';
 import { deferred } from '../../../src/base/deferred.js';
-import type { LogEntry, LogQuery } from '../../../src/hub/api.js';
+import type { LogQuery } from '../../../src/hub/api.js';
 import type { ShellInput, ShellOpen, ShellOutput } from '../../../src/model/agent-protocol.js';
 import { HubError } from '../../../src/model/hub-error.js';
-import { hubErrorFromStatus } from '../../../src/wire/status.js';
 import { fakeHub } from '../../support/fake-hub.js';
 import { RpcHarness } from '../../support/rpc-harness.js';
-
-const FOLLOW = StreamLogsRequest.fromPartial({ task: 't', follow: true });
-
-function entry(data: Uint8Array): LogEntry {
-  const about = { task: 't', attempt: 1, stream: 'STDOUT', agent: 'a' } as const;
-  return { ...about, cursor: '1', offset: 0, timeMs: 1, gapBytes: 0, partial: false, data };
-}
+import { echo, errorOf, FOLLOW, followed, keys, logEntry, OPEN_SHELL } from '../../support/rpc-samples.js';
+import { settled } from '../../support/settled.js';
 
 function openLogs(rpc: RpcHarness, request = FOLLOW): ClientReadableStream<StreamLogsResponse> {
   const { path, requestSerialize, responseDeserialize } = HubService.streamLogs;
@@ -34,25 +27,13 @@ function openShell(rpc: RpcHarness): ClientDuplexStream<ShellRequest, ShellRespo
   return rpc.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
 }
 
-async function errorOf(stream: NodeJS.EventEmitter & { resume(): unknown }): Promise<HubError> {
-  stream.resume();
-  const [err] = (await once(stream, 'error')) as [ServiceError];
-  return hubErrorFromStatus(err.code, err.details, err.metadata);
-}
-
-/** Yields what is given and then waits for the signal, as a follower does. */
-async function* followed(entries: readonly LogEntry[], signal: AbortSignal): AsyncIterable<LogEntry> {
-  yield* entries;
-  await new Promise((_, reject) => onAbort(signal, reject));
-}
-
 describe('server streams', () => {
   it('carries all records, with the query as it was asked', async () => {
     let asked: LogQuery | undefined;
     const stream = (query: LogQuery) => {
       asked = query;
       return (async function* () {
-        for (let i = 0; i < 100; i++) yield entry(Buffer.from([i]));
+        for (let i = 0; i < 100; i++) yield logEntry(Buffer.from([i]));
       })();
     };
     await using rpc = await new RpcHarness(fakeHub({ logs: { stream } })).start();
@@ -64,7 +45,7 @@ describe('server streams', () => {
 
   it('ends with the error of the source, after what came before it', async () => {
     const stream = async function* () {
-      yield entry(Buffer.from('x'));
+      yield logEntry(Buffer.from('x'));
       throw new HubError('LOG_EXPIRED', 'gone');
     };
     await using rpc = await new RpcHarness(fakeHub({ logs: { stream } })).start();
@@ -79,7 +60,7 @@ describe('server streams', () => {
     const reason = deferred<unknown>();
     const stream = (_: LogQuery, signal: AbortSignal) => {
       onAbort(signal, reason.resolve);
-      return followed([entry(Buffer.from('x'))], signal);
+      return followed([logEntry(Buffer.from('x'))], signal);
     };
     await using rpc = await new RpcHarness(fakeHub({ logs: { stream } })).start();
     const call = openLogs(rpc);
@@ -91,7 +72,7 @@ describe('server streams', () => {
 
   it('does not wait for a source that ignores the signal', async () => {
     const stream = async function* () {
-      yield entry(Buffer.from('x'));
+      yield logEntry(Buffer.from('x'));
       await new Promise(() => {});
     };
     await using rpc = await new RpcHarness(fakeHub({ logs: { stream } })).start();
@@ -106,7 +87,7 @@ describe('server streams', () => {
     let produced = 0;
     const chunk = Buffer.alloc(65_536);
     const stream = async function* () {
-      for (; produced < 4000; produced++) yield entry(chunk);
+      for (; produced < 4000; produced++) yield logEntry(chunk);
     };
     await using rpc = await new RpcHarness(fakeHub({ logs: { stream } })).start();
     const call = openLogs(rpc);
@@ -124,19 +105,10 @@ describe('two-way streams', () => {
     shell: async (_id: string, _open: ShellOpen, input: AsyncIterable<ShellInput>) => echo(input),
   };
 
-  async function* echo(input: AsyncIterable<ShellInput>): AsyncIterable<ShellOutput> {
-    for await (const message of input)
-      if (message.type === 'input') yield { type: 'output', data: message.data };
-    yield { type: 'exit', exitCode: 7 };
-  }
-
-  const open = ShellRequest.fromPartial({ message: { $case: 'open', value: { agent: 'my-agent' } } });
-  const keys = (text: string): ShellRequest => ({ message: { $case: 'input', value: Buffer.from(text) } });
-
   it('carries messages both ways and ends when the handler does', async () => {
     await using rpc = await new RpcHarness(fakeHub({ agents })).start();
     const call = openShell(rpc);
-    call.write(open);
+    call.write(OPEN_SHELL);
     for (let i = 0; i < 100; i++) call.write(keys(`${i} `));
     call.end();
     let text = '';
@@ -163,7 +135,7 @@ describe('two-way streams', () => {
     await using rpc = await new RpcHarness(fakeHub({ agents: { shell } })).start();
     const call = openShell(rpc);
     call.on('error', () => {}).resume();
-    call.write(open);
+    call.write(OPEN_SHELL);
     for (let i = 0; i < 100; i++) call.write(keys('unread'));
     const [status] = await once(call, 'status');
     expect(status.code).to.equal(0);
@@ -180,7 +152,7 @@ describe('two-way streams', () => {
     await using rpc = await new RpcHarness(fakeHub({ agents: { shell } })).start();
     const call = openShell(rpc);
     call.resume().on('error', () => {});
-    call.write(open);
+    call.write(OPEN_SHELL);
     expect(await left.promise).to.include({ reason: 'CANCELLED' });
   });
 
@@ -195,7 +167,7 @@ describe('two-way streams', () => {
       })();
     await using rpc = await new RpcHarness(fakeHub({ agents: { shell } })).start();
     const call = openShell(rpc);
-    call.write(open);
+    call.write(OPEN_SHELL);
     let sent = 0;
     const chunk: ShellRequest = { message: { $case: 'input', value: Buffer.alloc(65_536) } };
     for (let i = 0; i < 1000; i++) call.write(chunk, () => sent++);
@@ -211,7 +183,7 @@ describe('two-way streams', () => {
   it('ends as HUB_STOPPING when the hub stops, and refuses what comes then', async () => {
     await using rpc = await new RpcHarness(fakeHub({ agents })).start();
     const call = openShell(rpc);
-    call.write(open);
+    call.write(OPEN_SHELL);
     call.write(keys('x'));
     await once(call, 'data');
     const ended = errorOf(call);
@@ -227,16 +199,10 @@ describe('two-way streams', () => {
       };
       await using rpc = await new RpcHarness(fakeHub({ agents: { shell } })).start();
       const call = openShell(rpc);
-      call.write(open);
+      call.write(OPEN_SHELL);
       expect(await errorOf(call)).to.include({ reason: 'INTERNAL' });
     }
   });
 });
 
 /** Resolves when a number has stopped growing for 300 ms. */
-async function settled(read: () => number): Promise<void> {
-  for (let before = -1; before !== read(); ) {
-    before = read();
-    await new Promise((resolve) => setTimeout(resolve, 300));
-  }
-}

@@ -4,12 +4,13 @@ import { credentials } from '@grpc/grpc-js';
 import { Disposer } from '../../../src/base/disposer.js';
 import { silentLogger } from '../../../src/base/logger.js';
 import { packageRoot } from '../../../src/base/package-root.js';
+import type { Backend } from '../../../src/bridge/backend.js';
 import { dial } from '../../../src/bridge/dial.js';
 import { HttpGuard, type HttpGuardOptions } from '../../../src/bridge/guard.js';
 import { listenHttp } from '../../../src/bridge/http-server.js';
 import { createHubHttp, type HubHttp } from '../../../src/bridge/hub-http.js';
 import { HubError } from '../../../src/model/hub-error.js';
-import { ADMIN, LOCAL_OPERATOR } from '../../../src/security/caller.js';
+import { ADMIN, type Caller, LOCAL_OPERATOR } from '../../../src/security/caller.js';
 import { type StandInHub, startStandInHub } from './stand-in-hub.js';
 
 /** A hub's REST door in front of a stand-in hub. */
@@ -18,6 +19,8 @@ export interface HubDoor {
   readonly hub: StandInHub;
   readonly http: HubHttp;
   readonly guard: HttpGuard;
+  /** For whom each call with one answer was made. */
+  readonly callers: readonly (Caller | undefined)[];
   close(): Promise<void>;
 }
 
@@ -38,13 +41,13 @@ export async function startHubDoor(): Promise<HubDoor> {
   const cleanup = new Disposer();
   const hub = cleanup.use(await startStandInHub());
   const guard = new HttpGuard({ authorize, origins: [ALLOWED_ORIGIN] });
+  const callers: (Caller | undefined)[] = [];
   const http = cleanup.use(
     createHubHttp({
       descriptors: readFileSync(join(packageRoot(), 'gen/descriptors.binpb')),
-      backend: dial(hub.address, credentials.createInsecure()),
+      backend: noting(callers, dial(hub.address, credentials.createInsecure())),
       log: silentLogger,
       guard,
-      callerHeaders: (caller) => ({ 'x-vmagent-caller': caller.name }),
       metrics: async () => 'vm_hub_agents 1\n',
       version: '1.2.3',
     }),
@@ -52,5 +55,15 @@ export async function startHubDoor(): Promise<HubDoor> {
   const server = cleanup.use(
     await listenHttp(http.app, { host: '127.0.0.1', port: 0, upgrades: http.upgrades }),
   );
-  return { port: server.port, hub, http, guard, close: () => cleanup.close() };
+  return { port: server.port, hub, http, guard, callers, close: () => cleanup.close() };
+}
+
+function noting(callers: (Caller | undefined)[], backend: Backend): Backend {
+  return {
+    ...backend,
+    makeUnaryRequest: (path, request, metadata, options, done) => {
+      callers.push(options.caller);
+      return backend.makeUnaryRequest(path, request, metadata, options, done);
+    },
+  };
 }
