@@ -18,11 +18,23 @@ export abstract class HubOptionsCommand extends BaseCommand {
   logLevel = Option.String('--log-level', {
     description: '<level> debug, info, warn or error (default info)',
   });
+  corsOrigins = Option.String('--cors-origins', {
+    description: '<origins> of web pages that may call REST with a token, with commas between them',
+  });
 
   /** The flags that were given, by name without dashes. */
   protected flags(): Record<string, string> {
     const { grpc, http, dashboard, door, provider, home } = this;
-    const all = { grpc, http, dashboard, door, provider, home, 'log-level': this.logLevel };
+    const all = {
+      grpc,
+      http,
+      dashboard,
+      door,
+      provider,
+      home,
+      'log-level': this.logLevel,
+      'cors-origins': this.corsOrigins,
+    };
     return Object.fromEntries(
       Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined),
     );

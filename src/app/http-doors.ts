@@ -34,12 +34,16 @@ export interface HttpDoors {
 export async function openHttpDoors(setup: HttpDoorsSetup): Promise<HttpDoors> {
   const { config, backend, rule, log, metrics } = setup;
   const parts = new Disposer();
-  const guard = new HttpGuard({ authorize: (facts) => rule.authorize(facts) });
+  const guard = new HttpGuard({
+    authorize: (facts) => rule.authorize(facts),
+    origins: config.corsOrigins,
+  });
   const rest = createHubHttp({
     descriptors: readFileSync(join(packageRoot(), 'gen', 'descriptors.binpb')),
     backend,
     log: log.with({ component: 'bridge' }),
     guard,
+    corsOrigins: config.corsOrigins,
     metrics: async () => (await metrics()).text,
     version: packageVersion(),
   });

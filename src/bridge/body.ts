@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { GatewayError } from './gateway-error.js';
+import { wantBody } from './linger.js';
 
 /** Whether a request announces a body. */
 export function hasBody(req: IncomingMessage): boolean {
@@ -12,12 +13,13 @@ export function hasBody(req: IncomingMessage): boolean {
  * @throws GatewayError: 413 above the limit; what still comes is read and thrown away.
  */
 export async function* bodyChunks(req: IncomingMessage, limit: number): AsyncGenerator<Buffer> {
-  if (Number(req.headers['content-length'] ?? 0) > limit) throw tooLarge(req, limit);
+  if (Number(req.headers['content-length'] ?? 0) > limit) throw tooLarge(limit);
+  wantBody(req);
   let size = 0;
   for await (const chunk of req.iterator({ destroyOnReturn: false })) {
     const bytes: Buffer = chunk;
     size += bytes.length;
-    if (size > limit) throw tooLarge(req, limit);
+    if (size > limit) throw tooLarge(limit);
     yield bytes;
   }
 }
@@ -30,7 +32,6 @@ export async function readBody(req: IncomingMessage, limit: number): Promise<Buf
   return Buffer.concat(chunks);
 }
 
-function tooLarge(req: IncomingMessage, limit: number): GatewayError {
-  setImmediate(() => req.resume());
+function tooLarge(limit: number): GatewayError {
   return new GatewayError(8, `the body is larger than ${limit} bytes`, { http: 413 });
 }

@@ -11,6 +11,7 @@ import { GatewayError } from './gateway-error.js';
 import { grpcTimeoutMs, metadataFromHeaders } from './metadata-in.js';
 import type { HeaderList } from './metadata-out.js';
 import { decodePercent, EscapeError } from './percent.js';
+import { setsFields } from './pretty.js';
 import { type ResponseStyle, respondError } from './respond.js';
 import { type Route, type RouteResult, Router } from './router.js';
 import { handleServerStream } from './server-stream.js';
@@ -57,8 +58,11 @@ export interface BridgeOptions {
   readonly legacyErrorField?: boolean;
   /** Adds google.rpc.BadRequest details to errors about a body. Default false. */
   readonly fieldViolations?: boolean;
-  /** Refuses JSON fields that a message does not have. Default false: they are ignored. */
-  readonly rejectUnknownFields?: boolean;
+  /**
+   * Refuses JSON fields that a message does not have, naming them all: always, or for requests with
+   * `Content-Type: application/json+strict`. Default false: they are ignored, as in grpc-gateway.
+   */
+  readonly rejectUnknownFields?: boolean | 'on-request';
   /** HTTP status of a path that is known for other methods only. Default 501, as grpc-gateway. */
   readonly methodNotAllowed?: 405 | 501;
   /** Whether form posts may stand for other methods (`X-HTTP-Method-Override`). Default true. */
@@ -187,7 +191,13 @@ class DescriptorBridge implements Bridge {
     if (match.kind === 'found') return match;
     if (match.kind === 'not-found') throw new GatewayError(5, 'Not Found');
     if (fallback && match.get !== undefined) return match.get;
-    throw new GatewayError(12, 'Method Not Allowed', { http: this.options.methodNotAllowed ?? 501 });
+    throw this.methodNotAllowed(path);
+  }
+
+  private methodNotAllowed(path: string): GatewayError {
+    const http = this.options.methodNotAllowed ?? 501;
+    const headers: HeaderList = http === 405 ? [['Allow', this.router.methodsOf(path).join(', ')]] : [];
+    return new GatewayError(12, 'Method Not Allowed', { http, headers });
   }
 
   private async call(
@@ -201,6 +211,7 @@ class DescriptorBridge implements Bridge {
 
   private context(binding: Binding, req: IncomingMessage, parts: CallContext['parts']): SocketContext {
     const { rejectUnknownFields = false, fieldViolations = false, prepareBody } = this.options;
+    setsFields(req, binding.method.input);
     const timeoutMs = grpcTimeoutMs(req);
     const metadata = metadataFromHeaders(req);
     if (timeoutMs !== undefined && timeoutMs <= 0) throw new GatewayError(4, 'context deadline exceeded');
@@ -215,7 +226,13 @@ class DescriptorBridge implements Bridge {
         caller: this.options.caller?.(req),
       },
       parts,
-      build: { registry: this.registry, rejectUnknownFields, fieldViolations, prepareBody },
+      build: {
+        registry: this.registry,
+        rejectUnknownFields:
+          rejectUnknownFields === true || (rejectUnknownFields === 'on-request' && asksStrict(req)),
+        fieldViolations,
+        prepareBody,
+      },
       style: this.style,
       bodyLimit: this.options.bodyLimit ?? DEFAULT_BODY_LIMIT,
     };
@@ -250,6 +267,10 @@ const HANDLERS: Readonly<Record<Binding['method']['methodKind'], (ctx: CallConte
   client_streaming: handleClientStream,
   bidi_streaming: handleBidi,
 };
+
+function asksStrict(req: IncomingMessage): boolean {
+  return /^application\/json\+strict\s*(;|$)/i.test(req.headers['content-type'] ?? '');
+}
 
 /** Path and query of a request target, which may be a whole URL. */
 export function splitTarget(url: string): { path: string; query: string } {

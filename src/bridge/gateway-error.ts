@@ -14,6 +14,8 @@ export interface GatewayErrorOptions {
   readonly details?: readonly PackedDetail[];
   /** HTTP status in place of the table's. */
   readonly http?: number;
+  /** Further headers of the answer. */
+  readonly headers?: readonly (readonly [name: string, value: string])[];
   /** Headers that the backend sent before it failed. */
   readonly metadata?: Metadata;
   /** Trailers that the backend failed with. */
@@ -26,6 +28,7 @@ export class GatewayError extends Error {
   override readonly name = 'GatewayError';
   readonly details: readonly PackedDetail[];
   readonly http: number;
+  readonly headers: readonly (readonly [name: string, value: string])[];
   readonly metadata: Metadata | undefined;
   readonly trailers: Metadata | undefined;
 
@@ -37,6 +40,7 @@ export class GatewayError extends Error {
     super(message, { cause: options.cause });
     this.details = options.details ?? [];
     this.http = options.http ?? httpStatus(code);
+    this.headers = options.headers ?? [];
     this.metadata = options.metadata;
     this.trailers = options.trailers;
   }

@@ -186,7 +186,7 @@ function refuseProxies(req: IncomingMessage): void {
 function refuseOtherBodies(req: IncomingMessage): void {
   const type = req.headers['content-type'];
   if (type === undefined && !hasBody(req)) return;
-  if (/^application\/([\w.+-]+\+)?json\s*(;|$)/i.test(type ?? '')) return;
+  if (/^application\/([\w.+-]+\+)?json(\+strict)?\s*(;|$)/i.test(type ?? '')) return;
   throw new HubError(
     'UNSUPPORTED_MEDIA_TYPE',
     'a body must come with the header "Content-Type: application/json"',

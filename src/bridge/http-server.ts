@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { isErrno } from '../base/errno.js';
 import { HubError } from '../model/hub-error.js';
+import { holdBody } from './linger.js';
 import { attachUpgrades, type Upgraded, type Upgrades } from './upgrades.js';
 
 /** Options of {@link listenHttp}. */
@@ -36,6 +37,10 @@ export function listenHttp(listener: RequestListener, options: HttpServerOptions
   };
   const server = createServer(settings, listener);
   server.on('clientError', answerClientError);
+  server.on('checkContinue', (req, res) => {
+    holdBody(req, res);
+    listener(req, res);
+  });
   const upgraded = options.upgrades === undefined ? undefined : attachUpgrades(server, options.upgrades);
   return new Promise((resolve, reject) => {
     // It stays for the server's life: a connection that cannot be accepted must not end the hub.

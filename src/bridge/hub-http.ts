@@ -1,6 +1,7 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import express, { type Express } from 'express';
 import { type Bridge, type BridgeOptions, createBridge, type ExtraRoute } from './bridge.js';
+import { allowOrigins } from './cors.js';
 import { callerOf, type HttpGuard } from './guard.js';
 import { healthzRoute, readyzRoute } from './health-routes.js';
 import { acceptHubShorthands } from './hub-leniency.js';
@@ -13,6 +14,8 @@ import type { Upgrades } from './upgrades.js';
 /** Options of {@link createHubHttp}. */
 export interface HubHttpOptions extends Pick<BridgeOptions, 'descriptors' | 'backend' | 'log' | 'bodyLimit'> {
   readonly guard: HttpGuard;
+  /** Foreign origins whose pages may call, with a token. Default none. */
+  readonly corsOrigins?: readonly string[];
   /** The metrics in the text format of Prometheus. */
   readonly metrics: () => Promise<string>;
   /** Version of the hub. */
@@ -32,7 +35,7 @@ export interface HubHttp {
 
 /** Makes the hub's REST door: the guard, the routes of the protos, and those beside them. */
 export function createHubHttp(options: HubHttpOptions): HubHttp {
-  const { descriptors, backend, log, bodyLimit, guard } = options;
+  const { descriptors, backend, log, bodyLimit, guard, corsOrigins = [] } = options;
   const bridge: Bridge = createBridge({
     descriptors,
     backend,
@@ -41,6 +44,7 @@ export function createHubHttp(options: HubHttpOptions): HubHttp {
     legacyErrorField: true,
     fieldViolations: true,
     methodOverride: false,
+    rejectUnknownFields: 'on-request',
     webSockets: {},
     headers: [
       ['X-Content-Type-Options', 'nosniff'],
@@ -51,6 +55,7 @@ export function createHubHttp(options: HubHttpOptions): HubHttp {
     extraRoutes: extraRoutes(options, () => bridge),
   });
   const app = plainExpress();
+  if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
   app.use(guard.middleware(bridge.style));
   app.use(bridge.handler);
   app.use((err: unknown, req: IncomingMessage, res: ServerResponse, _next: () => void) => {

@@ -11,6 +11,7 @@ import type { FieldViolation } from '../model/hub-error.js';
 import { findField } from './fields.js';
 import { GatewayError } from './gateway-error.js';
 import { JsonSyntaxError, scanJson } from './json-scan.js';
+import { unknownFields } from './unknown-fields.js';
 
 /** How JSON becomes a message. */
 export interface JsonInputOptions {
@@ -51,6 +52,7 @@ export function messageFromJson(
   json: JsonValue,
   options: JsonInputOptions,
 ): ReflectMessage {
+  if (options.rejectUnknownFields) refuseUnknown(unknownFields(desc, json, options.registry), options);
   try {
     return reflect(desc, fromJson(desc, json, decodeOptions(options)));
   } catch {
@@ -79,6 +81,13 @@ export function setFieldFromJson(
     throw GatewayError.badRequest(describe(violation), options.fieldViolations ? [violation] : []);
   }
   message.set(field, messageFromJson(message.desc, { [field.jsonName]: json }, options).get(field));
+}
+
+function refuseUnknown(paths: readonly string[], { fieldViolations }: JsonInputOptions): void {
+  if (paths.length === 0) return;
+  const violations = paths.map((field) => ({ field, description: 'there is no such field' }));
+  const names = paths.map((path) => JSON.stringify(path)).join(', ');
+  throw GatewayError.badRequest(`unknown fields: ${names}`, fieldViolations ? violations : []);
 }
 
 function needsNumber(field: DescField): boolean {

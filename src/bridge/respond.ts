@@ -1,9 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Registry } from '@bufbuild/protobuf';
+import { hasBody } from './body.js';
+import { exposedHeaders } from './cors.js';
 import { GatewayError } from './gateway-error.js';
 import { detailToJson } from './json-output.js';
 import { type JsonEscaping, quote } from './json-text.js';
+import { endLater, isSending } from './linger.js';
 import { type HeaderList, headerText, metadataHeaders, trailerHeaders } from './metadata-out.js';
+import { indentJson, wantsPretty } from './pretty.js';
 
 /** How answers look. */
 export interface ResponseStyle {
@@ -32,17 +36,24 @@ export function respond(
   answer: Answer,
 ): void {
   if (res.destroyed || res.headersSent) return;
-  const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : answer.body;
+  const body = bytesOf(req, answer);
   const trailers = /trailers/i.test(String(req.headers.te ?? '')) ? (answer.trailers ?? []) : [];
   const headers: [string, string][] = [];
   for (const [name, value] of [...style.headers, ...(answer.headers ?? [])]) headers.push([name, value]);
   headers.push(['Content-Type', answer.contentType]);
   if (trailers.length > 0) headers.push(['Trailer', [...new Set(trailers.map(([name]) => name))].join(', ')]);
   else headers.push(['Content-Length', String(body.length)]);
-  if (!req.complete) headers.push(['Connection', 'close']);
+  const sending = isSending(req);
+  if (!req.complete && hasBody(req)) headers.push(['Connection', 'close']);
   writeHead(res, answer.status, headers);
   if (trailers.length > 0) res.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]));
-  res.end(body);
+  if (sending && trailers.length === 0) endLater(req, res, body);
+  else res.end(body);
+}
+
+function bytesOf(req: IncomingMessage, { contentType, body }: Answer): Uint8Array {
+  if (typeof body !== 'string') return body;
+  return Buffer.from(contentType === 'application/json' && wantsPretty(req) ? indentJson(body) : body);
 }
 
 /** Answers a failed request with its google.rpc.Status. */
@@ -57,7 +68,7 @@ export function respondError(
     failure.http === 401 ? [['Www-Authenticate', headerText(failure.message)]] : [];
   respond(req, res, style, {
     contentType: 'application/json',
-    headers: [...metadataHeaders(failure.metadata), ...challenge],
+    headers: [...metadataHeaders(failure.metadata), ...challenge, ...failure.headers],
     trailers: trailerHeaders(failure.trailers),
     ...renderError(failure, style, 'proto'),
   });
@@ -84,7 +95,14 @@ export function renderError(
 /** Writes status and headers. A name may come several times. */
 export function writeHead(res: ServerResponse, status: number, headers: HeaderList): void {
   const reason = status === 499 ? 'Client Closed Request' : undefined;
-  const flat = headers.flat();
+  const exposed = exposedHeaders(
+    res,
+    headers.map(([name]) => name),
+  );
+  const flat = [
+    ...headers,
+    ...(exposed === undefined ? [] : [['Access-Control-Expose-Headers', exposed]]),
+  ].flat();
   if (reason === undefined) res.writeHead(status, flat);
   else res.writeHead(status, reason, flat);
 }

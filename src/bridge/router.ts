@@ -44,6 +44,13 @@ export class Router<T> {
     return this.matchOthers(method, components);
   }
 
+  /** The methods that a path is known for, in alphabetical order. */
+  methodsOf(path: string): string[] {
+    const components = path.slice(1).split('/');
+    const known = [...this.byMethod.keys()];
+    return known.filter((method) => this.firstMatch(method, components) !== undefined).sort();
+  }
+
   private matchOthers(method: string, components: readonly string[]): RouteResult<T> {
     const get = this.firstMatch('GET', components);
     if (get !== undefined && method !== 'GET') return { kind: 'wrong-method', get };

@@ -4,6 +4,7 @@ import { LOG_LEVELS, type LogLevel } from '../base/logger.js';
 import { type FieldViolation, HubError } from '../model/hub-error.js';
 import { type Address, isLoopbackHost, parseAddress } from './address.js';
 import { type HomePaths, homePaths, resolveHome } from './home.js';
+import { parseOrigins } from './origins.js';
 import { SETTINGS, type Setting, type SettingKey } from './settings.js';
 
 /** What the hub runs with: checked, complete. */
@@ -17,6 +18,8 @@ export interface HubConfig {
   /** Empty: the best that works. */
   readonly provider: string;
   readonly logLevel: LogLevel;
+  /** Foreign origins whose pages may call REST with a token. */
+  readonly corsOrigins: readonly string[];
 }
 
 export interface ConfigSources {
@@ -46,6 +49,7 @@ export function loadHubConfig(sources: ConfigSources): HubConfig {
     door: doorAddress(values.door, problems),
     provider: values.provider,
     logLevel: logLevel(values.logLevel, problems),
+    corsOrigins: corsOrigins(values.corsOrigins, problems),
   };
   if (problems.length > 0) throw HubError.invalid(...problems);
   return config;
@@ -99,6 +103,12 @@ function doorAddress(text: string, problems: FieldViolation[]): string {
     text === '' || /^unix:\/./.test(text) || (address && address.port > 0 && isLoopbackHost(address.host));
   if (!fits) problems.push({ field: 'door', description: 'unix:/PATH, or HOST:PORT on a loopback address' });
   return text;
+}
+
+function corsOrigins(text: string, problems: FieldViolation[]): readonly string[] {
+  const { origins, problem } = parseOrigins(text);
+  if (problem !== undefined) problems.push({ field: 'corsOrigins', description: problem });
+  return origins;
 }
 
 function logLevel(text: string, problems: FieldViolation[]): LogLevel {

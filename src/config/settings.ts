@@ -62,6 +62,14 @@ export const SETTINGS = [
     fallback: 'info',
     doc: 'How much is logged: debug, info, warn or error.',
   },
+  {
+    key: 'corsOrigins',
+    env: 'VM_AGENT_CORS_ORIGINS',
+    flag: 'cors-origins',
+    kind: 'text',
+    fallback: '',
+    doc: 'Origins whose web pages may call REST with a token, with commas between them. Default: none.',
+  },
 ] as const satisfies readonly Setting[];
 
 /** Key of a setting. */

@@ -48,6 +48,7 @@ export async function startHubDoor(): Promise<HubDoor> {
       backend: noting(callers, dial(hub.address, credentials.createInsecure())),
       log: silentLogger,
       guard,
+      corsOrigins: [ALLOWED_ORIGIN],
       metrics: async () => 'vm_hub_agents 1\n',
       version: '1.2.3',
     }),

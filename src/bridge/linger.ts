@@ -1,0 +1,45 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** How long, and how much, is still read from a client that was answered while it sends. */
+const LINGER_MS = 5_000;
+const LINGER_BYTES = 64 * 1024 * 1024;
+
+const waiting = new WeakMap<IncomingMessage, ServerResponse>();
+
+/** Remembers that a client waits to be told that it may send its body (`Expect: 100-continue`). */
+export function holdBody(req: IncomingMessage, res: ServerResponse): void {
+  waiting.set(req, res);
+}
+
+/** Lets a client that waits send its body. */
+export function wantBody(req: IncomingMessage): void {
+  waiting.get(req)?.writeContinue();
+  waiting.delete(req);
+}
+
+/** Whether the client has more to send than was read, and sends it. */
+export function isSending(req: IncomingMessage): boolean {
+  if (req.complete || req.destroyed || waiting.has(req)) return false;
+  return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
+}
+
+/**
+ * Ends an answer to a client that still sends. Closing at once would make its system throw the answer away, so what
+ * comes is read and dropped, for a while.
+ */
+export function endLater(req: IncomingMessage, res: ServerResponse, body: string | Uint8Array): void {
+  let size = 0;
+  const end = () => {
+    clearTimeout(timer);
+    req.off('data', drop).off('end', end).off('close', end);
+    res.end();
+  };
+  const drop = (chunk: Buffer) => {
+    size += chunk.length;
+    if (size > LINGER_BYTES) req.pause();
+  };
+  const timer = setTimeout(end, LINGER_MS);
+  res.write(body);
+  // Whoever read the body until now lets go of it first.
+  setImmediate(() => req.on('data', drop).once('end', end).once('close', end).resume());
+}
