@@ -102,6 +102,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('System', 'hub', 'run the hub in the foreground', async () => (await import('./hub.js')).HubCommand),
   entry(
     'System',
+    'gateway',
+    'serve any gRPC server over HTTP and JSON',
+    async () => (await import('./gateway.js')).GatewayCommand,
+  ),
+  entry(
+    'System',
     'providers',
     'list kinds of machines',
     async () => (await import('./providers.js')).ProvidersCommand,

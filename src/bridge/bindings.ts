@@ -44,7 +44,7 @@ export function readDescriptors(bytes: Uint8Array): FileRegistry {
  *
  * @throws Error for a rule that grpc-gateway's generator would refuse.
  */
-export function readBindings(registry: FileRegistry): Route<Binding>[] {
+export function readBindings(registry: FileRegistry, unboundMethods = false): Route<Binding>[] {
   const http = registry.getExtension('google.api.http');
   if (http === undefined) return [];
   const routes: Route<Binding>[] = [];
@@ -53,11 +53,21 @@ export function readBindings(registry: FileRegistry): Route<Binding>[] {
       const rule = getOption(method, http);
       if (isMessage(rule) && http.message !== undefined && method.proto.options !== undefined) {
         routes.push(...readRule(method, reflect(http.message, rule, false)));
-      }
+      } else if (unboundMethods) routes.push(unboundRoute(method));
     }
   }
   checkUnique(routes);
   return routes;
+}
+
+/** The route of a method without a rule, as gRPC itself would call it. */
+function unboundRoute(method: DescMethod): Route<Binding> {
+  const grpcPath = `/${method.parent.typeName}/${method.name}`;
+  const target: Binding = {
+    ...{ method, grpcPath, httpMethod: 'POST', path: grpcPath, body: { kind: 'message' } as const },
+    ...{ responseBody: undefined, taken: [] },
+  };
+  return { method: 'POST', template: parseTemplate(grpcPath), target };
 }
 
 function readRule(method: DescMethod, rule: ReflectMessage): Route<Binding>[] {

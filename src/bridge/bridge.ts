@@ -10,15 +10,18 @@ import { handleBidi, handleClientStream } from './client-stream.js';
 import { GatewayError } from './gateway-error.js';
 import { grpcTimeoutMs, metadataFromHeaders } from './metadata-in.js';
 import type { HeaderList } from './metadata-out.js';
-import { decodePercent, EscapeError } from './percent.js';
+import { EscapeError } from './percent.js';
 import { setsFields } from './pretty.js';
+import { parseTarget, unescapePath } from './request-target.js';
 import { type ResponseStyle, respondError } from './respond.js';
-import { type Route, type RouteResult, Router } from './router.js';
+import { type Route, Router } from './router.js';
+import { Routing } from './routing.js';
 import { handleServerStream } from './server-stream.js';
 import type { SocketContext } from './socket-call.js';
 import { type DeclaredCursor, readCursors, type StreamCursor } from './stream-cursor.js';
 import { parseTemplate } from './template.js';
 import { handleUnary } from './unary.js';
+import type { UnescapingMode } from './unescaping.js';
 import { type WebSocketLimits, WebSockets } from './web-sockets.js';
 
 /** A route beside the protos, such as `/metrics`. It follows the same rules of matching. */
@@ -67,6 +70,16 @@ export interface BridgeOptions {
   readonly methodNotAllowed?: 405 | 501;
   /** Whether form posts may stand for other methods (`X-HTTP-Method-Override`). Default true. */
   readonly methodOverride?: boolean;
+  /** What of a path is unescaped where. Default `legacy`. */
+  readonly unescaping?: UnescapingMode;
+  /** Serves methods without a rule as `POST /pkg.Service/Method`. Default false. */
+  readonly unboundMethods?: boolean;
+  /** How deep the JSON of a body may be nested. Default 32. */
+  readonly maxJsonDepth?: number;
+  /** Hands on metadata that gRPC itself sends, such as its content type, as grpc-gateway does. Default false. */
+  readonly transportHeaders?: boolean;
+  /** Headers that are handed on under their own names, beside those of grpc-gateway. Default none. */
+  readonly forwardedHeaders?: readonly string[];
   /** Cursors of streams whose protos do not declare one (`vmagent.v1.stream_cursor`). Default none. */
   readonly streamCursors?: readonly DeclaredCursor[];
   /**
@@ -119,26 +132,28 @@ class DescriptorBridge implements Bridge {
   readonly style: ResponseStyle;
   readonly webSockets: WebSockets | undefined;
   private readonly cursors: ReadonlyMap<DescMethod, StreamCursor>;
-  private readonly router: Router<Target>;
+  private readonly routing: Routing<Target>;
 
   constructor(private readonly options: BridgeOptions) {
     const { legacyErrorField = false, headers = [], extraRoutes = [] } = options;
     this.registry = readDescriptors(options.descriptors);
     this.cursors = readCursors(this.registry, options.streamCursors);
-    const routes = readBindings(this.registry);
+    const routes = readBindings(this.registry, options.unboundMethods);
     this.bindings = routes.map((route) => route.target);
     this.style = { registry: this.registry, legacyErrorField, headers };
+    const { unescaping, methodOverride = true, methodNotAllowed = 501 } = options;
     if (options.webSockets !== undefined) this.webSockets = this.openWebSockets(routes, options.webSockets);
-    this.router = new Router<Target>([
-      ...routes.map((route) => ({ ...route, target: { binding: route.target } })),
-      ...extraRoutes.map(
-        (extra): Route<Target> => ({
-          method: extra.method,
-          template: parseTemplate(extra.path),
-          target: { extra },
-        }),
-      ),
-    ]);
+    const extra = extraRoutes.map(
+      (route): Route<Target> => ({
+        method: route.method,
+        template: parseTemplate(route.path),
+        target: { extra: route },
+      }),
+    );
+    this.routing = new Routing<Target>(
+      [...routes.map((route) => ({ ...route, target: { binding: route.target } })), ...extra],
+      { unescaping, methodOverride, methodNotAllowed },
+    );
   }
 
   readonly handler = (req: IncomingMessage, res: ServerResponse): void => {
@@ -152,52 +167,28 @@ class DescriptorBridge implements Bridge {
 
   private openWebSockets(routes: readonly Route<Binding>[], limits: WebSocketLimits): WebSockets {
     const streams = routes.filter(({ target }) => target.method.methodKind !== 'unary');
-    const router = new Router(streams.map((route) => ({ ...route, method: 'GET' })));
+    const router = new Router(
+      streams.map((route) => ({ ...route, method: 'GET' })),
+      this.options.unescaping,
+    );
     const find = (req: IncomingMessage) => {
-      const { path, query } = splitTarget(req.url ?? '/');
-      const decoded = decodePath(path);
-      const match = decoded?.startsWith('/') ? router.match('GET', decoded) : undefined;
+      const { path, query } = parseTarget(req.url ?? '/');
+      const match = path.startsWith('/') ? findPath(router, path) : undefined;
       if (match?.kind !== 'found') return undefined;
-      return () => this.context(match.target, req, { params: match.params, query });
+      return () => this.context(match.target, req, { params: match.params, query, standsIn: false });
     };
     const frameLimit = limits.frameLimit ?? this.options.bodyLimit ?? DEFAULT_BODY_LIMIT;
     return new WebSockets({ ...limits, frameLimit, style: this.style, find });
   }
 
   private async answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    if (req.url === '*') {
+    if (req.url === '*' && req.method === 'OPTIONS') {
       res.writeHead(200, { 'Content-Length': 0 }).end();
       return;
     }
-    const target = splitTarget(req.url ?? '/');
-    const path = decodePath(target.path);
-    if (path === undefined) {
-      refuseEscape(res);
-      return;
-    }
-    const { target: found, params } = this.route(req, path);
-    if ('extra' in found) await this.runExtra(found.extra, req, res, params, target.query);
-    else await this.call(found.binding, req, res, { params, query: target.query });
-  }
-
-  private route(req: IncomingMessage, path: string) {
-    if (!path.startsWith('/')) throw GatewayError.badRequest('Bad Request');
-    const isForm = req.headers['content-type'] === 'application/x-www-form-urlencoded';
-    const fallback = this.options.methodOverride !== false && req.method === 'POST' && isForm;
-    const override = fallback ? req.headers['x-http-method-override'] : undefined;
-    const method =
-      typeof override === 'string' && override !== '' ? override.toUpperCase() : (req.method ?? 'GET');
-    const match: RouteResult<Target> = this.router.match(method, path);
-    if (match.kind === 'found') return match;
-    if (match.kind === 'not-found') throw new GatewayError(5, 'Not Found');
-    if (fallback && match.get !== undefined) return match.get;
-    throw this.methodNotAllowed(path);
-  }
-
-  private methodNotAllowed(path: string): GatewayError {
-    const http = this.options.methodNotAllowed ?? 501;
-    const headers: HeaderList = http === 405 ? [['Allow', this.router.methodsOf(path).join(', ')]] : [];
-    return new GatewayError(12, 'Method Not Allowed', { http, headers });
+    const { target, params, query, standsIn } = this.routing.find(req);
+    if ('extra' in target) await this.runExtra(target.extra, req, res, params, query);
+    else await this.call(target.binding, req, res, { params, query, standsIn });
   }
 
   private async call(
@@ -253,6 +244,10 @@ class DescriptorBridge implements Bridge {
   }
 
   private fail(req: IncomingMessage, res: ServerResponse, err: unknown): void {
+    if (err instanceof EscapeError) {
+      refuseEscape(res);
+      return;
+    }
     if (GatewayError.from(err).code === 13 && !(err instanceof GatewayError)) {
       this.options.log.error('HTTP request failed', { method: req.method, error: err });
     }
@@ -272,20 +267,12 @@ function asksStrict(req: IncomingMessage): boolean {
   return /^application\/json\+strict\s*(;|$)/i.test(req.headers['content-type'] ?? '');
 }
 
-/** Path and query of a request target, which may be a whole URL. */
-export function splitTarget(url: string): { path: string; query: string } {
-  const relative = url.replace(/^https?:\/\/[^/?#]*/i, '').replace(/#.*$/s, '');
-  const mark = relative.indexOf('?');
-  if (mark < 0) return { path: relative || '/', query: '' };
-  return { path: relative.slice(0, mark) || '/', query: relative.slice(mark + 1) };
-}
-
-function decodePath(path: string): string | undefined {
+/** What a router says to a path; undefined when its escapes are broken. */
+function findPath<T>(router: Router<T>, path: string) {
   try {
-    return decodePercent(path);
-  } catch (err) {
-    if (err instanceof EscapeError) return undefined;
-    throw err;
+    return router.match('GET', unescapePath(path));
+  } catch {
+    return undefined;
   }
 }
 

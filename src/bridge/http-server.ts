@@ -1,7 +1,8 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { isErrno } from '../base/errno.js';
+import { isErrno, messageOf } from '../base/errno.js';
 import { HubError } from '../model/hub-error.js';
 import { holdBody } from './linger.js';
 import { attachUpgrades, type Upgraded, type Upgrades } from './upgrades.js';
@@ -17,6 +18,18 @@ export interface HttpServerOptions {
   readonly requestTimeoutMs?: number;
   /** Takes connections that leave HTTP. Default: nobody does, and requests for it are answered as any other. */
   readonly upgrades?: Upgrades | undefined;
+  /** Largest head of a request in bytes. Default 16 KiB. */
+  readonly maxHeaderSize?: number;
+  /** Serve HTTPS. */
+  readonly tls?: HttpTls;
+}
+
+/** What HTTPS is served with, in PEM. */
+export interface HttpTls {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+  /** Lets in only clients with a certificate of these authorities. */
+  readonly clientCa?: Buffer;
 }
 
 /** A listening HTTP server. */
@@ -29,13 +42,14 @@ export interface HttpServer {
 
 /** Serves HTTP/1.1. @throws ADDRESS_IN_USE. */
 export function listenHttp(listener: RequestListener, options: HttpServerOptions): Promise<HttpServer> {
-  const { host, port, headersTimeoutMs = 10_000, requestTimeoutMs = 30_000 } = options;
+  const { host, port, headersTimeoutMs = 10_000, requestTimeoutMs = 30_000, maxHeaderSize, tls } = options;
   const settings = {
+    ...(maxHeaderSize === undefined ? {} : { maxHeaderSize }),
     headersTimeout: headersTimeoutMs,
     requestTimeout: requestTimeoutMs,
     connectionsCheckingInterval: Math.min(1000, headersTimeoutMs / 2),
   };
-  const server = createServer(settings, listener);
+  const server = tls === undefined ? createServer(settings, listener) : createSecure(tls, settings, listener);
   server.on('clientError', answerClientError);
   server.on('checkContinue', (req, res) => {
     holdBody(req, res);
@@ -54,6 +68,17 @@ export function listenHttp(listener: RequestListener, options: HttpServerOptions
       });
     });
   });
+}
+
+/** @throws HubError INVALID_FIELD for certificates or keys that cannot be used. */
+function createSecure({ cert, key, clientCa }: HttpTls, settings: ServerOptions, listener: RequestListener) {
+  const clients = clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true };
+  try {
+    return createTlsServer({ ...settings, cert, key, ...clients }, listener);
+  } catch (err) {
+    const description = `the certificate or its key cannot be used: ${messageOf(err)}`;
+    throw HubError.invalid({ field: 'tls', description });
+  }
 }
 
 function listenError(err: Error, address: string): Error {

@@ -21,6 +21,8 @@ export interface RequestParts {
   readonly body: Uint8Array;
   /** Whether the body is a form whose fields count as query parameters. */
   readonly isForm: boolean;
+  /** Whether the form is the request: it stands for another method, which has no body then. */
+  readonly standsIn: boolean;
 }
 
 /** Options of {@link buildRequest}. */

@@ -1,4 +1,7 @@
+import { bytesOfText, textOfBytes } from './percent.js';
+import type { RequestPath } from './request-target.js';
 import type { Template } from './template.js';
+import { splitPath, type UnescapingMode, unescapeValue } from './unescaping.js';
 
 /** A route: requests of `method` whose path matches `template` go to `target`. */
 export interface Route<T> {
@@ -7,15 +10,18 @@ export interface Route<T> {
   readonly target: T;
 }
 
+/** A route that was found, with the values of its template's captures. */
+export interface Match<T> {
+  readonly target: T;
+  readonly params: ReadonlyMap<string, string>;
+}
+
 /** What a request was matched with. */
 export type RouteResult<T> =
-  | { readonly kind: 'found'; readonly target: T; readonly params: ReadonlyMap<string, string> }
+  | ({ readonly kind: 'found' } & Match<T>)
   | { readonly kind: 'not-found' }
-  /** Another method would match; `get` is set when that method is GET. */
-  | {
-      readonly kind: 'wrong-method';
-      readonly get?: { readonly target: T; readonly params: ReadonlyMap<string, string> };
-    };
+  /** Other methods would match; `get` is set when GET is one of them. */
+  | { readonly kind: 'wrong-method'; readonly get?: Match<T> };
 
 /**
  * Finds the route of a request as grpc-gateway does: the route declared last wins every overlap, and a literal
@@ -25,30 +31,40 @@ export class Router<T> {
   private readonly byMethod = new Map<string, Route<T>[]>();
 
   /** @param routes in the order of their declaration. */
-  constructor(routes: readonly Route<T>[]) {
+  constructor(
+    routes: readonly Route<T>[],
+    private readonly mode: UnescapingMode = 'legacy',
+  ) {
     for (const route of [...routes].reverse()) {
       const list = this.byMethod.get(route.method) ?? [];
-      list.push(route);
+      list.push({ ...route, template: inBytes(route.template) });
       this.byMethod.set(route.method, list);
     }
   }
 
-  /** @param path decoded path, beginning with "/". */
-  match(method: string, path: string): RouteResult<T> {
-    const components = path.slice(1).split('/');
+  /**
+   * @param path beginning with "/", in bytes.
+   * @throws GatewayError for a value whose escapes are broken.
+   */
+  match(method: string, path: RequestPath): RouteResult<T> {
+    const components = this.components(path);
     for (const route of this.byMethod.get(method) ?? []) {
       if (isBareVerb(components, route.template.verb)) return { kind: 'not-found' };
-      const params = matchTemplate(route.template, components);
+      const params = this.params(route.template, components);
       if (params !== undefined) return { kind: 'found', target: route.target, params };
     }
     return this.matchOthers(method, components);
   }
 
   /** The methods that a path is known for, in alphabetical order. */
-  methodsOf(path: string): string[] {
-    const components = path.slice(1).split('/');
+  methodsOf(path: RequestPath): string[] {
+    const components = this.components(path);
     const known = [...this.byMethod.keys()];
     return known.filter((method) => this.firstMatch(method, components) !== undefined).sort();
+  }
+
+  private components(path: RequestPath): string[] {
+    return splitPath(this.mode === 'legacy' || path.raw === '' ? path.plain : path.raw, this.mode);
   }
 
   private matchOthers(method: string, components: readonly string[]): RouteResult<T> {
@@ -61,12 +77,16 @@ export class Router<T> {
     return { kind: 'not-found' };
   }
 
-  private firstMatch(method: string, components: readonly string[]) {
+  private firstMatch(method: string, components: readonly string[]): Match<T> | undefined {
     for (const { template, target } of this.byMethod.get(method) ?? []) {
-      const params = matchTemplate(template, components);
+      const params = this.params(template, components);
       if (params !== undefined) return { target, params };
     }
     return undefined;
+  }
+
+  private params(template: Template, components: readonly string[]) {
+    return matchTemplate(template, components, this.mode);
   }
 }
 
@@ -74,38 +94,49 @@ export class Router<T> {
 export function matchTemplate(
   template: Template,
   components: readonly string[],
+  mode: UnescapingMode = 'legacy',
 ): ReadonlyMap<string, string> | undefined {
   const parts = cutVerb(components, template.verb);
   if (parts === undefined) return undefined;
-  const values = matchSegments(template, parts);
+  const values = matchSegments(template, parts, mode);
   if (values === undefined) return undefined;
-  return new Map(template.captures.map(({ field, from, to }) => [field, values.slice(from, to).join('/')]));
+  const text = (from: number, to: number) => textOfBytes(values.slice(from, to).join('/'));
+  return new Map(template.captures.map(({ field, from, to }) => [field, text(from, to)]));
 }
 
 function cutVerb(components: readonly string[], verb: string): readonly string[] | undefined {
   if (verb === '') return components;
   const last = components.at(-1) ?? '';
-  if (!last.endsWith(`:${verb}`)) return undefined;
+  if (!last.endsWith(`:${verb}`) || last.length === verb.length + 1) return undefined;
   return [...components.slice(0, -1), last.slice(0, -verb.length - 1)];
 }
 
-/** The text of each segment; that of `**` may hold slashes. */
-function matchSegments({ segments }: Template, parts: readonly string[]): string[] | undefined {
+/** The bytes of each segment; those of `**` may hold slashes. */
+function matchSegments({ segments }: Template, parts: readonly string[], mode: UnescapingMode) {
   const many = parts.length - segments.length + 1;
   const hasMany = segments.some((segment) => segment.kind === 'many');
-  if (hasMany ? many < 0 : many !== 1) return undefined;
+  if (!hasMany && mode === 'legacy' && many !== 1) return undefined;
   const values: string[] = [];
   let at = 0;
   for (const segment of segments) {
-    const width = segment.kind === 'many' ? many : 1;
-    const value = parts.slice(at, at + width).join('/');
+    const isMany = segment.kind === 'many';
+    const end = at + (isMany ? many : 1);
+    if (end < at || end > parts.length) return undefined;
+    const value = parts.slice(at, end).join('/');
     if (segment.kind === 'literal' && value !== segment.text) return undefined;
-    values.push(value);
-    at += width;
+    values.push(segment.kind === 'literal' ? value : unescapeValue(value, mode, isMany));
+    at = end;
   }
-  return values;
+  return at === parts.length ? values : undefined;
 }
 
 function isBareVerb(components: readonly string[], verb: string): boolean {
   return verb !== '' && components.at(-1) === `:${verb}`;
+}
+
+function inBytes(template: Template): Template {
+  const segments = template.segments.map((segment) =>
+    segment.kind === 'literal' ? { ...segment, text: bytesOfText(segment.text) } : segment,
+  );
+  return { ...template, segments, verb: bytesOfText(template.verb) };
 }

@@ -43,7 +43,8 @@ describe('requests made of their parts', function () {
   const build = (route: string, parts: Partial<RequestParts>): JsonValue => {
     const binding = ref.binding(route);
     const options = { registry: ref.registry, rejectUnknownFields: false, fieldViolations: false };
-    const none = { params: new Map<string, string>(), query: '', body: new Uint8Array(), isForm: false };
+    const params = new Map<string, string>();
+    const none = { params, query: '', body: new Uint8Array(), isForm: false, standsIn: false };
     const bytes = buildRequest(binding, { ...none, ...parts }, options);
     return plain(binding.method.input, fromBinary(binding.method.input, bytes), ref.registry);
   };

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { unescapePath } from '../../../src/bridge/request-target.js';
 import { Router } from '../../../src/bridge/router.js';
 import { parseTemplate } from '../../../src/bridge/template.js';
 
@@ -17,7 +18,7 @@ function check(
   expected: [target: string, params: object] | string,
 ): void {
   it(`${method} ${path} among ${paths.join(', ')}`, () => {
-    const result = routerOf(...paths).match(method, path);
+    const result = routerOf(...paths).match(method, unescapePath(path));
     if (typeof expected === 'string') expect(result.kind).to.equal(expected);
     else if (result.kind !== 'found') expect.fail(`got ${result.kind}`);
     else expect([result.target, Object.fromEntries(result.params)]).to.deep.equal(expected);

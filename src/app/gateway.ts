@@ -1,0 +1,146 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Disposer } from '../base/disposer.js';
+import { messageOf } from '../base/errno.js';
+import type { Logger } from '../base/logger.js';
+import { packageRoot } from '../base/package-root.js';
+import { type Bridge, type BridgeOptions, createBridge } from '../bridge/bridge.js';
+import { completeDescriptors } from '../bridge/complete-descriptors.js';
+import { dial } from '../bridge/dial.js';
+import { healthzRoute } from '../bridge/health-routes.js';
+import { listenHttp } from '../bridge/http-server.js';
+import { keepRepeatedMetadata } from '../bridge/repeated-metadata.js';
+import { type Address, parseAddress } from '../config/address.js';
+import { HubError } from '../model/hub-error.js';
+import { type GatewayTlsFiles, listeningTls, readFile, targetCredentials } from './gateway-tls.js';
+
+/** What of a bridge a gateway lets its user choose. */
+type BridgeChoices = Pick<
+  BridgeOptions,
+  | 'bodyLimit'
+  | 'methodNotAllowed'
+  | 'methodOverride'
+  | 'rejectUnknownFields'
+  | 'unescaping'
+  | 'unboundMethods'
+>;
+
+/** Options of {@link startGateway}. */
+export interface GatewayOptions extends BridgeChoices, GatewayTlsFiles {
+  /** File with a serialized FileDescriptorSet. */
+  readonly descriptorSet: string;
+  /** The gRPC server: HOST:PORT, unix:/PATH or dns:///NAME:PORT. */
+  readonly target: string;
+  /** HOST:PORT; port 0 picks a free one. */
+  readonly listen: string;
+  /** Name that the target's certificate must have, when it is not the one it is called by. */
+  readonly targetName?: string | undefined;
+  /** Streaming routes take WebSockets, of pages of any origin: a gateway knows no callers. Default false. */
+  readonly webSockets?: boolean;
+  readonly log: Logger;
+}
+
+/** A gateway that listens. */
+export interface RunningGateway {
+  readonly address: Address;
+  /** Such as `http://127.0.0.1:8080`. */
+  readonly url: string;
+  /** How many routes it serves. */
+  readonly routes: number;
+  /** Takes no more requests and waits up to `graceMs` for those in hand. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** Largest head of a request, as of Go's net/http. */
+const MAX_HEADER_BYTES = 1024 * 1024;
+/** How deep the JSON of a body may be nested. */
+const MAX_JSON_DEPTH = 1000;
+
+/**
+ * Starts a gateway in front of any gRPC server, from its descriptors alone. It behaves as a stock grpc-gateway and
+ * holds no authority: callers are the business of the server behind it.
+ *
+ * @throws HubError INVALID_FIELD that names the option, ADDRESS_IN_USE.
+ */
+export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
+  const parts = new Disposer();
+  const { host, port } = listenAddress(options.listen);
+  const tls = listeningTls(options);
+  keepRepeatedMetadata();
+  const bridge = parts.use(openBridge(options));
+  const upgrades = bridge.webSockets?.upgrades();
+  const settings = { host, port, upgrades, requestTimeoutMs: 0, maxHeaderSize: MAX_HEADER_BYTES };
+  try {
+    const server = await listenHttp(bridge.handler, { ...settings, ...(tls === undefined ? {} : { tls }) });
+    const address = { host: server.host, port: server.port };
+    const name = address.host.includes(':') ? `[${address.host}]` : address.host;
+    const close = async (graceMs = 0) => {
+      await server.close(graceMs);
+      await parts.close();
+    };
+    const url = `${tls === undefined ? 'http' : 'https'}://${name}:${address.port}`;
+    return { address, url, routes: bridge.bindings.length, close };
+  } catch (err) {
+    await parts.close();
+    throw err;
+  }
+}
+
+function openBridge(options: GatewayOptions): Bridge {
+  const { bodyLimit, methodNotAllowed, methodOverride, rejectUnknownFields, unescaping, unboundMethods } =
+    options;
+  const choices = {
+    bodyLimit,
+    methodNotAllowed,
+    methodOverride,
+    rejectUnknownFields,
+    unescaping,
+    unboundMethods,
+  };
+  const descriptors = readDescriptorSet(options.descriptorSet);
+  const name = options.targetName;
+  const channel = name === undefined ? {} : { 'grpc.ssl_target_name_override': name };
+  const backend = dial(options.target, targetCredentials(options), channel);
+  try {
+    return createBridge({
+      descriptors,
+      backend,
+      log: options.log,
+      ...given(choices),
+      maxJsonDepth: MAX_JSON_DEPTH,
+      transportHeaders: true,
+      ...(options.webSockets === true ? { webSockets: {} } : {}),
+      extraRoutes: [healthzRoute],
+    });
+  } catch (err) {
+    backend.close();
+    throw badDescriptors(messageOf(err));
+  }
+}
+
+/** Reads a file of descriptors and adds what it imports of Google's own protos and does not hold. */
+function readDescriptorSet(file: string): Uint8Array {
+  const bytes = readFile('--descriptor-set', file);
+  const known = readFileSync(join(packageRoot(), 'gen', 'descriptors.binpb'));
+  try {
+    return completeDescriptors(bytes, known);
+  } catch (err) {
+    throw badDescriptors(`${file}: ${messageOf(err)}`);
+  }
+}
+
+function badDescriptors(description: string): HubError {
+  return HubError.invalid({ field: '--descriptor-set', description });
+}
+
+function listenAddress(text: string): Address {
+  const address = parseAddress(text);
+  if (address !== undefined) return address;
+  const description = `must be HOST:PORT or PORT, not ${JSON.stringify(text)}`;
+  throw HubError.invalid({ field: '--listen', description });
+}
+
+/** The members that are not undefined. */
+function given<T extends object>(choices: { [K in keyof T]: T[K] | undefined }): Partial<T> {
+  return Object.fromEntries(Object.entries(choices).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
