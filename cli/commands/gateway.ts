@@ -58,6 +58,9 @@ export class GatewayCommand extends BaseCommand {
   webSockets = Option.Boolean('--websocket', false, {
     description: 'streaming routes take WebSockets, of pages of any origin',
   });
+  corsOrigin = Option.Array('--cors-origin', [], {
+    description: '<origin> let pages of this origin read answers; may be given again',
+  });
   bodyLimit = Option.String('--body-limit', { description: '<bytes> largest body (default 8388608)' });
 
   async execute(): Promise<number> {
@@ -98,6 +101,7 @@ export class GatewayCommand extends BaseCommand {
       rejectUnknownFields: strict,
       unboundMethods,
       webSockets,
+      corsOrigins: this.corsOrigin.map(origin),
       ...(bodyLimit === undefined ? {} : { bodyLimit: bytes('--body-limit', bodyLimit) }),
     };
   }
@@ -119,6 +123,12 @@ function bytes(option: string, value: string): number {
   const count = /^\d{1,15}$/.test(value) ? Number(value) : 0;
   if (count < 1) throw new UsageError(`${option} must be a number of bytes, at least 1, not '${value}'`);
   return count;
+}
+
+function origin(value: string): string {
+  const parsed = URL.canParse(value) ? new URL(value).origin : 'null';
+  if (parsed === value) return value;
+  throw new UsageError(`--cors-origin must be like https://ops.example, without a path, not '${value}'`);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -6,6 +6,7 @@ import type { Logger } from '../base/logger.js';
 import { packageRoot } from '../base/package-root.js';
 import { type Bridge, type BridgeOptions, createBridge } from '../bridge/bridge.js';
 import { completeDescriptors } from '../bridge/complete-descriptors.js';
+import { withOrigins } from '../bridge/cors.js';
 import { dial } from '../bridge/dial.js';
 import { healthzRoute } from '../bridge/health-routes.js';
 import { listenHttp } from '../bridge/http-server.js';
@@ -37,6 +38,8 @@ export interface GatewayOptions extends BridgeChoices, GatewayTlsFiles {
   readonly targetName?: string | undefined;
   /** Streaming routes take WebSockets, of pages of any origin: a gateway knows no callers. Default false. */
   readonly webSockets?: boolean;
+  /** Origins whose pages may read answers (CORS). Default none. */
+  readonly corsOrigins?: readonly string[];
   readonly log: Logger;
 }
 
@@ -71,7 +74,10 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const upgrades = bridge.webSockets?.upgrades();
   const settings = { host, port, upgrades, requestTimeoutMs: 0, maxHeaderSize: MAX_HEADER_BYTES };
   try {
-    const server = await listenHttp(bridge.handler, { ...settings, ...(tls === undefined ? {} : { tls }) });
+    const server = await listenHttp(withOrigins(options.corsOrigins ?? [], bridge.handler), {
+      ...settings,
+      ...(tls === undefined ? {} : { tls }),
+    });
     const address = { host: server.host, port: server.port };
     const name = address.host.includes(':') ? `[${address.host}]` : address.host;
     const close = async (graceMs = 0) => {
