@@ -1,8 +1,9 @@
+import type { Metadata } from '@grpc/grpc-js';
 import type { CallContext } from './call-context.js';
 import type { GatewayError } from './gateway-error.js';
 import { renderError, respondError, writeHead } from './respond.js';
 import { END_ID, type Resume } from './resume.js';
-import { positionOf } from './stream-cursor.js';
+import { isPosition, positionOf } from './stream-cursor.js';
 import { ResponseWriter } from './stream-writer.js';
 import { decodeMessage, rendered } from './unary.js';
 
@@ -21,6 +22,7 @@ export class EventWriter extends ResponseWriter {
   private readonly hold: NodeJS.Timeout;
   private heartbeat: NodeJS.Timeout | undefined;
   private hasPosition: boolean;
+  private start = '';
 
   constructor(
     ctx: CallContext,
@@ -30,6 +32,15 @@ export class EventWriter extends ResponseWriter {
     this.hasPosition = resume.kind === 'after';
     this.hold = setTimeout(() => this.open(), HOLD_MS);
     ctx.res.once('close', () => this.quiet());
+  }
+
+  /** The server may tell where the stream starts: who loses it before the first message comes back to there. */
+  override begin(metadata: Metadata): void {
+    super.begin(metadata);
+    const [start] = metadata.get('stream-cursor');
+    if (this.ctx.cursor === undefined || typeof start !== 'string' || !isPosition(start)) return;
+    this.start = `id: ${start}\n\n`;
+    this.hasPosition = true;
   }
 
   override message(bytes: Buffer): boolean {
@@ -71,7 +82,7 @@ export class EventWriter extends ResponseWriter {
       ['X-Accel-Buffering', 'no'],
       ...this.metadataHeaders(),
     ]);
-    res.write(`retry: ${RETRY_MS}\n\n`);
+    res.write(`retry: ${RETRY_MS}\n\n${this.start}`);
     this.heartbeat = setInterval(() => {
       if (!res.writableNeedDrain) res.write(': still here\n\n');
     }, HEARTBEAT_MS);

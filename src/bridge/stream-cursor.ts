@@ -58,8 +58,13 @@ export function positionOf(message: ReflectMessage, { response }: StreamCursor):
   const last = response.at(-1);
   const value: unknown = last === undefined ? '' : at.get(last);
   const text = value instanceof Uint8Array ? Buffer.from(value).toString('base64') : String(value);
+  return isPosition(text) ? text : undefined;
+}
+
+/** Whether the id of an event can hold a text. */
+export function isPosition(text: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: an id ends with its line and may hold no NUL
-  return text === '' || /[\u0000\r\n]/.test(text) ? undefined : text;
+  return text !== '' && !/[\u0000\r\n]/.test(text);
 }
 
 function methodsOf(registry: FileRegistry): DescMethod[] {

@@ -117,6 +117,8 @@ export interface LogEntry extends Omit<OutputRecord, 'data' | 'cursor'> {
 }
 
 export interface LogsApi {
+  /** The cursor at which a stream of this query starts. @throws TASK_NOT_FOUND, AGENT_NOT_FOUND. */
+  start(query: LogQuery): Promise<string>;
   /** @throws TASK_NOT_FOUND, AGENT_NOT_FOUND, LOG_EXPIRED. */
   stream(query: LogQuery, signal: AbortSignal): AsyncIterable<LogEntry>;
 }
@@ -129,6 +131,8 @@ export interface EventQuery {
 }
 
 export interface EventsApi {
+  /** Position of the newest event. */
+  last(): Promise<number>;
   /** @throws CURSOR_EXPIRED, SLOW_CONSUMER. */
   watch(query: EventQuery, signal: AbortSignal): AsyncIterable<HubEvent>;
 }

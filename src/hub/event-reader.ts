@@ -10,6 +10,10 @@ const PAGE = 500;
 export class EventReader implements EventsApi {
   constructor(private readonly ctx: HubContext) {}
 
+  last(): Promise<number> {
+    return this.ctx.store.events.last();
+  }
+
   async *watch(query: EventQuery, signal: AbortSignal): AsyncIterable<HubEvent> {
     const { events } = this.ctx.store;
     const bell = new Bell(signal);

@@ -20,6 +20,15 @@ export class LogReader implements LogsApi {
     private readonly watchers: TaskWatchers,
   ) {}
 
+  async start(query: LogQuery): Promise<string> {
+    await this.checkScope(query.scope);
+    if (query.cursor !== undefined) return query.cursor;
+    const lines = linesOf(query);
+    if (lines === undefined) return '0';
+    const { output } = this.ctx;
+    return String(lines === 0 ? output.end() : await output.cursorForLast(query.scope, lines));
+  }
+
   async *stream(query: LogQuery, signal: AbortSignal): AsyncIterable<LogEntry> {
     await this.checkScope(query.scope);
     const bell = new Bell(signal);
@@ -39,7 +48,7 @@ export class LogReader implements LogsApi {
   /** What is stored already, or its last lines. Answers where it ended. */
   private async *beginning(query: LogQuery, signal: AbortSignal): AsyncGenerator<LogEntry, LogCursor> {
     if (query.cursor !== undefined) return yield* this.toEnd(query, parseCursor(query.cursor), signal);
-    const lines = query.lines ?? ('agent' in query.scope ? DEFAULT_AGENT_LINES : undefined);
+    const lines = linesOf(query);
     if (lines === undefined) return yield* this.toEnd(query, { after: 0, skip: 0 }, signal);
     if (lines === 0) return { after: this.ctx.output.end(), skip: 0 };
     return yield* this.lastLines(query, lines, signal);
@@ -104,6 +113,10 @@ export class LogReader implements LogsApi {
     const task = await this.ctx.store.tasks.get(scope.task);
     return task === undefined || isTerminal(task.state);
   }
+}
+
+function linesOf({ lines, scope }: LogQuery): number | undefined {
+  return lines ?? ('agent' in scope ? DEFAULT_AGENT_LINES : undefined);
 }
 
 function wanted(query: LogQuery, entry: LogEntry): boolean {

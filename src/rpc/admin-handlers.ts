@@ -27,13 +27,20 @@ const MAX_DEAD_LETTERS = 1000;
 export function adminHandlers(hub: HubApi): Pick<Handlers<typeof HubService, Caller>, AdminMethods> {
   const { admin } = hub;
   return {
-    streamLogs(ctx, req) {
-      const entries = hub.logs.stream(logQueryFromProto(req), ctx.signal);
-      return mapAsync(entries, (entry) => ({ record: logToProto(entry) }));
+    async *streamLogs(ctx, req) {
+      const query = logQueryFromProto(req);
+      const cursor = await hub.logs.start(query);
+      ctx.startsAt(cursor);
+      // Without earlier lines the start is the end of what there was a moment ago.
+      const entries = hub.logs.stream(query.lines === 0 ? { ...query, cursor } : query, ctx.signal);
+      yield* mapAsync(entries, (entry) => ({ record: logToProto(entry) }));
     },
-    watchEvents(ctx, req) {
-      const events = hub.events.watch(eventQueryFromProto(req), ctx.signal);
-      return mapAsync(events, (event) => ({ event: eventToProto(event) }));
+    async *watchEvents(ctx, req) {
+      const query = eventQueryFromProto(req);
+      const after = query.after ?? (await hub.events.last());
+      ctx.startsAt(String(after));
+      const events = hub.events.watch({ ...query, after }, ctx.signal);
+      yield* mapAsync(events, (event) => ({ event: eventToProto(event) }));
     },
     async getHealth() {
       const health = await admin.health();

@@ -12,6 +12,11 @@ export interface CallContext<Who> {
   /** Carries the method and the request id. */
   readonly log: Logger;
   readonly requestId: string;
+  /**
+   * Tells the caller of a stream where it starts, ahead of the first answer: a caller who loses the stream before
+   * that can come back to the same place.
+   */
+  startsAt(cursor: string): void;
 }
 
 /** Answers one message with one message. */

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Readable, Writable } from 'node:stream';
-import type {
+import {
   Metadata,
-  Server,
-  ServiceDefinition,
-  UntypedHandleCall,
-  UntypedServiceImplementation,
+  type Server,
+  type ServiceDefinition,
+  type UntypedHandleCall,
+  type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { isAbortError, untilAborted } from '../base/abort.js';
 import { runDetached } from '../base/detached.js';
@@ -50,6 +50,8 @@ export interface UnaryServed extends Served {
 export interface StreamServed extends Served {
   readonly request: unknown;
   readonly cancelled: boolean;
+  /** Sends metadata ahead of the answers. */
+  sendMetadata(metadata: Metadata): void;
 }
 
 /** A call that was answered. */
@@ -139,7 +141,8 @@ function stream<Who>(
       await writeMessages(call, handler(ctx, call.request), live.gone);
       call.end();
     };
-    answer({ gate, path, call, mayFinish: false, work, fail: (status) => endWith(call, status) });
+    const tell = (metadata: Metadata) => call.sendMetadata(metadata);
+    answer({ gate, path, call, mayFinish: false, tell, work, fail: (status) => endWith(call, status) });
   };
 }
 
@@ -163,6 +166,7 @@ interface Answering<Who> {
   readonly call: Served;
   readonly mayFinish: boolean;
   readonly limitMs?: number | undefined;
+  readonly tell?: (metadata: Metadata) => void;
   /** Answers, or throws before it has. */
   readonly work: (ctx: CallContext<Who>, live: LiveCall) => Promise<void>;
   readonly fail: (status: WireStatus) => void;
@@ -190,6 +194,7 @@ function answer<Who>(options: Answering<Who>): void {
         peer,
         log,
         requestId,
+        startsAt: (cursor: string) => options.tell?.(startMetadata(cursor)),
         get signal() {
           return live.signal;
         },
@@ -209,6 +214,15 @@ function answer<Who>(options: Answering<Who>): void {
       gate.observe({ path, code, durationMs });
     }
   });
+}
+
+/** Response metadata that holds the cursor at which a stream starts. */
+const STREAM_CURSOR_KEY = 'stream-cursor';
+
+function startMetadata(cursor: string): Metadata {
+  const metadata = new Metadata();
+  metadata.set(STREAM_CURSOR_KEY, cursor);
+  return metadata;
 }
 
 const REQUEST_ID_KEY = 'x-request-id';

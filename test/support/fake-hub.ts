@@ -16,8 +16,8 @@ export function fakeHub(parts: Parts = {}): HubApi {
   return {
     tasks: scripted('tasks', { queuedReason: () => 'AGENT_OFFLINE', ...parts.tasks }),
     agents: scripted('agents', { get: async (id: string) => fakeAgent(id), ...parts.agents }),
-    logs: scripted('logs', parts.logs),
-    events: scripted('events', parts.events),
+    logs: scripted('logs', { start: async () => '0', ...parts.logs }),
+    events: scripted('events', { last: async () => 0, ...parts.events }),
     admin: scripted('admin', { health: async () => HEALTHY, ...parts.admin }),
     door: scripted('door', { ...door, ...parts.door }),
   };

@@ -45,6 +45,7 @@ export class StreamCall extends MessagePipe {
         caller: this.options.caller,
       });
       MessagePipe.join(this, served);
+      served.tell = (sent) => this.begin(sent);
       return served;
     } catch (err) {
       this.refuse(failureOf(err));
@@ -69,8 +70,7 @@ export class StreamCall extends MessagePipe {
   }
 
   protected override receive(message: unknown, taken: () => void): void {
-    if (!this.begun) this.emit('metadata', new Metadata());
-    this.begun = true;
+    this.begin(new Metadata());
     super.receive(message, taken);
   }
 
@@ -86,6 +86,12 @@ export class StreamCall extends MessagePipe {
   override _destroy(err: Error | null, done: (err: Error | null) => void): void {
     this.cancel();
     done(err);
+  }
+
+  private begin(metadata: Metadata): void {
+    if (this.begun || this.life.isOver) return;
+    this.begun = true;
+    this.emit('metadata', metadata);
   }
 
   private deliver(end: StatusObject): void {
@@ -105,6 +111,8 @@ export class StreamCall extends MessagePipe {
 /** What a handler of a streaming method is called with. */
 export class ServedStream extends MessagePipe implements StreamServed {
   cancelled = false;
+  /** Hands the metadata to the caller. */
+  tell: (metadata: Metadata) => void = () => {};
   readonly metadata: Metadata;
   readonly request: unknown;
   readonly caller: Caller | undefined;
@@ -128,6 +136,10 @@ export class ServedStream extends MessagePipe implements StreamServed {
       this.cancelled = true;
       this.emit('cancelled');
     });
+  }
+
+  sendMetadata(metadata: Metadata): void {
+    this.tell(metadata);
   }
 
   getPeer(): string {
