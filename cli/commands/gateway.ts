@@ -56,10 +56,14 @@ export class GatewayCommand extends BaseCommand {
     description: 'serve methods without a rule as POST /pkg.Service/Method',
   });
   webSockets = Option.Boolean('--websocket', false, {
-    description: 'streaming routes take WebSockets, of pages of any origin',
+    description: 'streaming routes take WebSockets, of pages only when they are its own or of --cors-origin',
   });
   corsOrigin = Option.Array('--cors-origin', [], {
     description: '<origin> let pages of this origin read answers; may be given again',
+  });
+  streamCursor = Option.Array('--stream-cursor', [], {
+    description:
+      '<pkg.Service/Method=answer.path:request.field> how a stream of server-sent events is taken up again, for protos without the option; may be given again',
   });
   bodyLimit = Option.String('--body-limit', { description: '<bytes> largest body (default 8388608)' });
 
@@ -102,6 +106,7 @@ export class GatewayCommand extends BaseCommand {
       unboundMethods,
       webSockets,
       corsOrigins: this.corsOrigin.map(origin),
+      streamCursors: this.streamCursor.map(streamCursor),
       ...(bodyLimit === undefined ? {} : { bodyLimit: bytes('--body-limit', bodyLimit) }),
     };
   }
@@ -129,6 +134,14 @@ function origin(value: string): string {
   const parsed = URL.canParse(value) ? new URL(value).origin : 'null';
   if (parsed === value) return value;
   throw new UsageError(`--cors-origin must be like https://ops.example, without a path, not '${value}'`);
+}
+
+function streamCursor(value: string) {
+  const [, method = '', responseField = '', requestField = ''] =
+    /^([\w.]+\/\w+)=([\w.]+):([\w.]+)$/.exec(value) ?? [];
+  if (method !== '') return { method, responseField, requestField };
+  const form = 'pkg.Service/Method=answer.path:request.field, fields by their proto names';
+  throw new UsageError(`--stream-cursor must be like ${form}, not '${value}'`);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { Disposer } from '../base/disposer.js';
 import { messageOf } from '../base/errno.js';
@@ -6,7 +7,7 @@ import type { Logger } from '../base/logger.js';
 import { packageRoot } from '../base/package-root.js';
 import { type Bridge, type BridgeOptions, createBridge } from '../bridge/bridge.js';
 import { completeDescriptors } from '../bridge/complete-descriptors.js';
-import { withOrigins } from '../bridge/cors.js';
+import { isOfPages, withOrigins } from '../bridge/cors.js';
 import { dial } from '../bridge/dial.js';
 import { healthzRoute } from '../bridge/health-routes.js';
 import { listenHttp } from '../bridge/http-server.js';
@@ -22,6 +23,7 @@ type BridgeChoices = Pick<
   | 'methodNotAllowed'
   | 'methodOverride'
   | 'rejectUnknownFields'
+  | 'streamCursors'
   | 'unescaping'
   | 'unboundMethods'
 >;
@@ -36,7 +38,7 @@ export interface GatewayOptions extends BridgeChoices, GatewayTlsFiles {
   readonly listen: string;
   /** Name that the target's certificate must have, when it is not the one it is called by. */
   readonly targetName?: string | undefined;
-  /** Streaming routes take WebSockets, of pages of any origin: a gateway knows no callers. Default false. */
+  /** Streaming routes take WebSockets, of pages only when they are its own or of `corsOrigins`. Default false. */
   readonly webSockets?: boolean;
   /** Origins whose pages may read answers (CORS). Default none. */
   readonly corsOrigins?: readonly string[];
@@ -71,10 +73,11 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const tls = listeningTls(options);
   keepRepeatedMetadata();
   const bridge = parts.use(openBridge(options));
-  const upgrades = bridge.webSockets?.upgrades();
+  const { corsOrigins = [] } = options;
+  const upgrades = bridge.webSockets?.upgrades(async (req) => refuseForeign(req, corsOrigins));
   const settings = { host, port, upgrades, requestTimeoutMs: 0, maxHeaderSize: MAX_HEADER_BYTES };
   try {
-    const server = await listenHttp(withOrigins(options.corsOrigins ?? [], bridge.handler), {
+    const server = await listenHttp(withOrigins(corsOrigins, bridge.handler), {
       ...settings,
       ...(tls === undefined ? {} : { tls }),
     });
@@ -92,14 +95,28 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   }
 }
 
+function refuseForeign(req: IncomingMessage, origins: readonly string[]): void {
+  if (isOfPages(req, origins)) return;
+  const why = `WebSockets of pages at ${req.headers.origin} are not allowed; name it with --cors-origin`;
+  throw new HubError('ORIGIN_NOT_ALLOWED', why);
+}
+
 function openBridge(options: GatewayOptions): Bridge {
-  const { bodyLimit, methodNotAllowed, methodOverride, rejectUnknownFields, unescaping, unboundMethods } =
-    options;
+  const {
+    bodyLimit,
+    methodNotAllowed,
+    methodOverride,
+    rejectUnknownFields,
+    streamCursors,
+    unescaping,
+    unboundMethods,
+  } = options;
   const choices = {
     bodyLimit,
     methodNotAllowed,
     methodOverride,
     rejectUnknownFields,
+    streamCursors,
     unescaping,
     unboundMethods,
   };

@@ -42,6 +42,15 @@ export function withOrigins(origins: readonly string[], handler: Handler): Handl
   return (req, res) => cors(req, res, () => handler(req, res));
 }
 
+/**
+ * Whether a request was sent by no page, by a page of the server itself (also behind a proxy that speaks TLS), or by
+ * one of these origins. WebSockets need this: browsers let every page open them and read what comes.
+ */
+export function isOfPages(req: IncomingMessage, origins: readonly string[]): boolean {
+  const { origin, host } = req.headers;
+  return origin === undefined || [`http://${host}`, `https://${host}`, ...origins].includes(origin);
+}
+
 /** The header that lets an allowed page read those of an answer; undefined for all other answers. */
 export function exposedHeaders(res: ServerResponse, names: readonly string[]): string | undefined {
   if (!res.hasHeader('Access-Control-Allow-Origin')) return undefined;

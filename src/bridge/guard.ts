@@ -5,6 +5,7 @@ import type { RequestFacts } from '../security/caller-rule.js';
 import { connectionOf } from '../security/connection.js';
 import { bearerToken } from '../security/secret.js';
 import { hasBody } from './body.js';
+import { isOfPages } from './cors.js';
 import { type ResponseStyle, respondError } from './respond.js';
 
 /** Options of a {@link HttpGuard}. */
@@ -82,9 +83,8 @@ export class HttpGuard {
    * @throws HubError that says why the request is refused.
    */
   async checkUpgrade(req: IncomingMessage): Promise<Caller> {
-    const { origin } = req.headers;
-    const allowed = origin === undefined || this.origins.includes(origin) || isSameHost(req, origin);
-    if (!allowed) throw originRefused(`WebSockets of pages at ${origin} are not allowed`, NOT_LISTED);
+    if (!isOfPages(req, this.options.origins ?? []))
+      throw originRefused(`WebSockets of pages at ${req.headers.origin} are not allowed`, NOT_LISTED);
     return this.check(req);
   }
 
@@ -135,19 +135,10 @@ export class HttpGuard {
       throw originRefused(`requests across sites (Sec-Fetch-Site: ${site}) are not allowed`);
     }
   }
-
-  private get origins(): readonly string[] {
-    return this.options.origins ?? [];
-  }
 }
 
 function isOwnOrigin(req: IncomingMessage, origin: string): boolean {
   return origin === `http://${req.headers.host}`;
-}
-
-/** As {@link isOwnOrigin}, also behind a proxy that speaks TLS. */
-function isSameHost(req: IncomingMessage, origin: string): boolean {
-  return isOwnOrigin(req, origin) || origin === `https://${req.headers.host}`;
 }
 
 function middlewareOf(style: ResponseStyle, check: (req: IncomingMessage) => Promise<unknown>): Middleware {

@@ -7,6 +7,7 @@ import {
   ScalarType,
 } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
+import { messageOf } from '../base/errno.js';
 import { resolvePath } from './path-params.js';
 
 /** How a stream is taken up again: where its messages tell their position, and where a request takes one. */
@@ -97,12 +98,20 @@ function checked(method: DescMethod, declared: DeclaredCursor): StreamCursor {
 }
 
 function position(method: DescMethod, desc: DescMessage, path: string): DescField[] {
-  const fields = resolvePath(desc, path);
+  const fields = fieldsOf(method, desc, path);
   const last = fields.at(-1);
   const fits = last?.fieldKind === 'scalar' && !NO_POSITION.includes(last.scalar);
   if (!fits)
     throw new Error(`${method}: the cursor ${desc.typeName}.${path} is no text, whole number or bytes`);
   return fields;
+}
+
+function fieldsOf(method: DescMethod, desc: DescMessage, path: string): DescField[] {
+  try {
+    return resolvePath(desc, path);
+  } catch (err) {
+    throw new Error(`${method}: its cursor: ${messageOf(err)}`, { cause: err });
+  }
 }
 
 const NO_POSITION: readonly ScalarType[] = [ScalarType.BOOL, ScalarType.DOUBLE, ScalarType.FLOAT];
