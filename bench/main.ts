@@ -6,6 +6,7 @@ import { memory } from './memory.js';
 import { output } from './output.js';
 import { reconnect } from './reconnect.js';
 import { rest } from './rest.js';
+import { restStream } from './rest-stream.js';
 import { start } from './start.js';
 import { store } from './store-figures.js';
 import { submit } from './submit.js';
@@ -16,6 +17,7 @@ const BENCHES: readonly Bench[] = [
   cycles,
   latency,
   rest,
+  restStream,
   output,
   memory,
   reconnect,

@@ -1,4 +1,5 @@
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import { percentile } from '../support/rounds.js';
 import { serve } from '../support/worker.js';
 
 /** Calls of one unary method with the same bytes. */
@@ -32,18 +33,44 @@ function unary(client: Client, path: string, bytes: Buffer, metadata: Metadata):
   });
 }
 
-async function load({ address, path, token, requests, count, inFlight }: UnaryLoad): Promise<number> {
+async function load({ address, path, token, requests, count, inFlight }: UnaryLoad) {
   const client = clientOf(address);
   const metadata = new Metadata();
   if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
   const bytes = requests.map((request) => Buffer.from(request, 'base64'));
   let next = 0;
+  const times: number[] = [];
   const one = async () => {
-    while (next < count) await unary(client, path, bytes[next++ % bytes.length] ?? Buffer.alloc(0), metadata);
+    while (next < count) {
+      const sent = performance.now();
+      await unary(client, path, bytes[next++ % bytes.length] ?? Buffer.alloc(0), metadata);
+      times.push(performance.now() - sent);
+    }
   };
   const begin = performance.now();
   await Promise.all(Array.from({ length: inFlight }, one));
-  return (count * 1000) / (performance.now() - begin);
+  const rate = (count * 1000) / (performance.now() - begin);
+  return { rate, p50Ms: percentile(times, 50), p99Ms: percentile(times, 99) };
+}
+
+/** Messages of one stream of answers per second. @throws when there are not as many as expected. */
+function messages({ address, path, token, requests, count }: Omit<UnaryLoad, 'inFlight'>): Promise<number> {
+  const metadata = new Metadata();
+  if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
+  const request = Buffer.from(requests[0] ?? '', 'base64');
+  const begin = performance.now();
+  const call = clientOf(address).makeServerStreamRequest(path, same, same, request, metadata);
+  return new Promise((resolve, reject) => {
+    let seen = 0;
+    call.on('error', reject);
+    call.on('data', () => {
+      seen += 1;
+    });
+    call.on('end', () => {
+      if (seen === count) resolve((count * 1000) / (performance.now() - begin));
+      else reject(new Error(`${seen} messages in place of ${count}`));
+    });
+  });
 }
 
 /** Messages that are on their way and back on one stream. */
@@ -96,7 +123,10 @@ async function hold({ address, path, count }: Pick<EchoLoad, 'address' | 'path' 
 /** Generates load. */
 export const grpcLoad = serve({
   /** Calls per second. */
-  unary: load,
+  unary: async (args: UnaryLoad): Promise<number> => (await load(args)).rate,
+  /** Calls per second, and how long they took. */
+  unaryTimes: load,
+  messages,
   /** Messages per second. */
   async echoes(args: EchoLoad): Promise<number> {
     const begin = performance.now();

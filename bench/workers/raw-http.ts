@@ -7,7 +7,7 @@ function answer(req: IncomingMessage, res: ServerResponse, reply: Buffer): void 
   const chunks: Buffer[] = [];
   req.on('data', (chunk: Buffer) => chunks.push(chunk));
   req.on('end', () => {
-    JSON.parse(Buffer.concat(chunks).toString());
+    if (chunks.length > 0) JSON.parse(Buffer.concat(chunks).toString());
     res.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': reply.length });
     res.end(reply);
   });
@@ -30,6 +30,7 @@ export const rawHttp = serve({
     const bytes = Buffer.from(reply);
     const app = express();
     app.post('/agents/:agent/task', (req, res) => answer(req, res, bytes));
+    app.get('/agents/:agent/status', (req, res) => answer(req, res, bytes));
     return listen(app);
   },
 });
