@@ -48,7 +48,7 @@ export async function openHttpDoors(setup: HttpDoorsSetup): Promise<HttpDoors> {
     version: packageVersion(),
   });
   try {
-    const http = parts.use(await listenHttp(rest.app, { ...config.http, upgrades: rest.upgrades }));
+    const http = parts.use(await listenHttp(rest.listener, { ...config.http, upgrades: rest.upgrades }));
     const dashboard = createDashboard({ bridge: rest.bridge, guard, log });
     const page = parts.use(await listenHttp(dashboard, config.dashboard));
     // First the streams are ended, so that those who read them are told why; then the doors are shut.

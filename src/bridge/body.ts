@@ -26,10 +26,39 @@ export async function* bodyChunks(req: IncomingMessage, limit: number): AsyncGen
 
 /** The whole body. @throws GatewayError: 413 above the limit. */
 export async function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
+  if (!hasBody(req)) return EMPTY;
+  if (Number(req.headers['content-length'] ?? 0) > limit) throw tooLarge(limit);
+  wantBody(req);
+  return collect(req, limit);
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/** Listens to the stream itself, which for a body in one piece takes half the time of an iterator. */
+function collect(req: IncomingMessage, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  if (!hasBody(req)) return Buffer.alloc(0);
-  for await (const chunk of bodyChunks(req, limit)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  let size = 0;
+  return new Promise((resolve, reject) => {
+    const stop = () => req.off('data', take).off('end', done).off('error', fail).off('close', cut);
+    const done = () => {
+      stop();
+      const [only] = chunks;
+      resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
+    };
+    const fail = (err: unknown) => {
+      stop();
+      reject(err);
+    };
+    const cut = () => fail(new GatewayError(1, 'the connection was closed before the body was complete'));
+    const take = (chunk: Buffer) => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size <= limit) return;
+      req.pause();
+      fail(tooLarge(limit));
+    };
+    req.on('data', take).once('end', done).once('error', fail).once('close', cut);
+  });
 }
 
 function tooLarge(limit: number): GatewayError {

@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DescMethod, FileRegistry, JsonValue } from '@bufbuild/protobuf';
-import type { Metadata } from '@grpc/grpc-js';
 import type { Logger } from '../base/logger.js';
 import type { Caller } from '../security/caller.js';
-import type { Backend, CallOptions } from './backend.js';
+import type { Backend } from './backend.js';
 import { type Binding, readBindings, readDescriptors } from './bindings.js';
 import type { CallContext } from './call-context.js';
 import { handleBidi, handleClientStream } from './client-stream.js';
+import type { ExtraRoute } from './extra-route.js';
 import { GatewayError } from './gateway-error.js';
 import { grpcTimeoutMs, metadataFromHeaders } from './metadata-in.js';
 import type { HeaderList } from './metadata-out.js';
@@ -15,7 +15,7 @@ import { setsFields } from './pretty.js';
 import { parseTarget, unescapePath } from './request-target.js';
 import { type ResponseStyle, respondError } from './respond.js';
 import { type Route, Router } from './router.js';
-import { Routing } from './routing.js';
+import { type Routed, Routing } from './routing.js';
 import { handleServerStream } from './server-stream.js';
 import type { SocketContext } from './socket-call.js';
 import { type DeclaredCursor, readCursors, type StreamCursor } from './stream-cursor.js';
@@ -23,30 +23,6 @@ import { parseTemplate } from './template.js';
 import { handleUnary } from './unary.js';
 import type { UnescapingMode } from './unescaping.js';
 import { type WebSocketLimits, WebSockets } from './web-sockets.js';
-
-/** A route beside the protos, such as `/metrics`. It follows the same rules of matching. */
-export interface ExtraRoute {
-  readonly method: string;
-  /** Path template, as in `google.api.http`. */
-  readonly path: string;
-  /** Answers the request. What it throws is answered as an error. */
-  readonly handle: (request: ExtraRequest) => void | Promise<void>;
-}
-
-/** A request to an {@link ExtraRoute}. */
-export interface ExtraRequest {
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
-  readonly params: ReadonlyMap<string, string>;
-  /** Without the question mark. */
-  readonly query: string;
-  /** Metadata for calls that the route makes on behalf of the caller. */
-  readonly metadata: () => Metadata;
-  readonly backend: Backend;
-  /** Options of calls that the route makes on behalf of the caller. */
-  readonly options: CallOptions;
-  readonly style: ResponseStyle;
-}
 
 /** Options of {@link createBridge}. What is left out behaves like a stock grpc-gateway. */
 export interface BridgeOptions {
@@ -97,10 +73,15 @@ export interface BridgeOptions {
   readonly extraRoutes?: readonly ExtraRoute[];
 }
 
+/** Answers a request; never throws. */
+export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => void;
+
 /** A running bridge. */
 export interface Bridge {
   /** Answers a request. Mount it once, on the whole path: it reads the raw `req.url`. */
-  readonly handler: (req: IncomingMessage, res: ServerResponse) => void;
+  readonly handler: RequestHandler;
+  /** What answers a request, when a route has its path and method. It may stand before anything slower. */
+  readonly find: (req: IncomingMessage) => RequestHandler | undefined;
   /** All bindings in the order of their declaration. */
   readonly bindings: readonly Binding[];
   readonly registry: FileRegistry;
@@ -160,6 +141,20 @@ class DescriptorBridge implements Bridge {
     void this.answer(req, res).catch((err: unknown) => this.fail(req, res, err));
   };
 
+  readonly find = (req: IncomingMessage): RequestHandler | undefined => {
+    const found = this.routed(req);
+    if (found === undefined) return undefined;
+    return (_req, res) => void this.run(found, req, res).catch((err: unknown) => this.fail(req, res, err));
+  };
+
+  private routed(req: IncomingMessage): Routed<Target> | undefined {
+    try {
+      return this.routing.find(req);
+    } catch {
+      return undefined;
+    }
+  }
+
   close(): void {
     this.webSockets?.close();
     this.options.backend.close();
@@ -186,7 +181,11 @@ class DescriptorBridge implements Bridge {
       res.writeHead(200, { 'Content-Length': 0 }).end();
       return;
     }
-    const { target, params, query, standsIn } = this.routing.find(req);
+    await this.run(this.routing.find(req), req, res);
+  }
+
+  private async run(found: Routed<Target>, req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const { target, params, query, standsIn } = found;
     if ('extra' in target) await this.runExtra(target.extra, req, res, params, query);
     else await this.call(target.binding, req, res, { params, query, standsIn });
   }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HeaderList } from './metadata-out.js';
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => void;
 
@@ -52,8 +53,9 @@ export function isOfPages(req: IncomingMessage, origins: readonly string[]): boo
 }
 
 /** The header that lets an allowed page read those of an answer; undefined for all other answers. */
-export function exposedHeaders(res: ServerResponse, names: readonly string[]): string | undefined {
+export function exposedHeaders(res: ServerResponse, headers: HeaderList): string | undefined {
   if (!res.hasHeader('Access-Control-Allow-Origin')) return undefined;
+  const names = headers.map(([name]) => name);
   const exposed = [...new Set(names.filter((name) => EXPOSED.test(name)))];
   return exposed.length === 0 ? undefined : exposed.join(', ');
 }

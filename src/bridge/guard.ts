@@ -37,7 +37,8 @@ const DEFAULT_HOSTS = ['localhost', '127.0.0.1', '[::1]'];
 const PROXY_HEADER = /^(forwarded|via|x-forwarded-.*|x-real-ip)$/;
 const SAME_SITE = ['same-origin', 'none'];
 
-type Middleware = (req: IncomingMessage, res: ServerResponse, next: () => void) => void;
+/** A step before a handler, as Express takes it. */
+export type Middleware = (req: IncomingMessage, res: ServerResponse, next: () => void) => void;
 
 const callers = new WeakMap<IncomingMessage, Caller>();
 

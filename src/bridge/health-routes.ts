@@ -1,6 +1,6 @@
 import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { Backend } from './backend.js';
-import type { ExtraRequest, ExtraRoute } from './bridge.js';
+import type { ExtraRequest, ExtraRoute } from './extra-route.js';
 import { GatewayError } from './gateway-error.js';
 import { parseQuery } from './query.js';
 import { respond } from './respond.js';

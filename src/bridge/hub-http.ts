@@ -1,8 +1,9 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import express, { type Express } from 'express';
-import { type Bridge, type BridgeOptions, createBridge, type ExtraRoute } from './bridge.js';
+import { type Bridge, type BridgeOptions, createBridge, type RequestHandler } from './bridge.js';
 import { allowOrigins } from './cors.js';
-import { callerOf, type HttpGuard } from './guard.js';
+import type { ExtraRoute } from './extra-route.js';
+import { callerOf, type HttpGuard, type Middleware } from './guard.js';
 import { healthzRoute, readyzRoute } from './health-routes.js';
 import { acceptHubShorthands } from './hub-leniency.js';
 import { hubOpenApi } from './openapi-hub.js';
@@ -24,7 +25,9 @@ export interface HubHttpOptions extends Pick<BridgeOptions, 'descriptors' | 'bac
 
 /** The REST door of a hub. */
 export interface HubHttp {
-  /** Everything on port 9091, guarded. */
+  /** Everything on port 9091, guarded. Requests that a route has go to it at once, all others through `app`. */
+  readonly listener: RequestHandler;
+  /** The Express application; it answers everything too. */
   readonly app: Express;
   /** WebSockets of the streaming routes, guarded too. */
   readonly upgrades: Upgrades | undefined;
@@ -54,16 +57,24 @@ export function createHubHttp(options: HubHttpOptions): HubHttp {
     caller: callerOf,
     extraRoutes: extraRoutes(options, () => bridge),
   });
+  const guarded = guard.middleware(bridge.style);
+  const cors = corsOrigins.length > 0 ? allowOrigins(corsOrigins) : undefined;
+  const before: Middleware = (req, res, next) =>
+    cors === undefined ? guarded(req, res, next) : cors(req, res, () => guarded(req, res, next));
   const app = plainExpress();
-  if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
-  app.use(guard.middleware(bridge.style));
+  app.use(before);
   app.use(bridge.handler);
   app.use((err: unknown, req: IncomingMessage, res: ServerResponse, _next: () => void) => {
     log.error('HTTP request failed', { method: req.method, status: STATUS_CODES[500], error: err });
     respondError(req, res, bridge.style, err);
   });
   const upgrades = bridge.webSockets?.upgrades((req) => guard.checkUpgrade(req));
-  return { app, upgrades, bridge, close: () => bridge.close() };
+  const listener: RequestHandler = (req, res) => {
+    const answer = bridge.find(req);
+    if (answer === undefined) app(req, res);
+    else before(req, res, () => answer(req, res));
+  };
+  return { listener, app, upgrades, bridge, close: () => bridge.close() };
 }
 
 /** An express application that adds nothing to answers. */

@@ -9,9 +9,9 @@ import {
 import type { LogRecord } from '../../gen/vmagent/v1/log.js';
 import type { Task } from '../../gen/vmagent/v1/task.js';
 import { HubError } from '../model/hub-error.js';
-import type { ExtraRequest, ExtraRoute } from './bridge.js';
 import { type ByteRange, parseRange } from './byte-range.js';
 import { cancelWithClient } from './call-context.js';
+import type { ExtraRequest, ExtraRoute } from './extra-route.js';
 import { GatewayError } from './gateway-error.js';
 import { parseQuery } from './query.js';
 import { writeHead } from './respond.js';

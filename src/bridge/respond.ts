@@ -36,13 +36,12 @@ export function respond(
   answer: Answer,
 ): void {
   if (res.destroyed || res.headersSent) return;
-  const body = bytesOf(req, answer);
-  const trailers = /trailers/i.test(String(req.headers.te ?? '')) ? (answer.trailers ?? []) : [];
-  const headers: [string, string][] = [];
-  for (const [name, value] of [...style.headers, ...(answer.headers ?? [])]) headers.push([name, value]);
+  const body = bodyOf(req, answer);
+  const trailers = wantsTrailers(req) ? (answer.trailers ?? []) : [];
+  const headers: (readonly [string, string])[] = [...style.headers, ...(answer.headers ?? [])];
   headers.push(['Content-Type', answer.contentType]);
   if (trailers.length > 0) headers.push(['Trailer', [...new Set(trailers.map(([name]) => name))].join(', ')]);
-  else headers.push(['Content-Length', String(body.length)]);
+  else headers.push(['Content-Length', String(Buffer.byteLength(body))]);
   const sending = isSending(req);
   if (!req.complete && hasBody(req)) headers.push(['Connection', 'close']);
   writeHead(res, answer.status, headers);
@@ -51,9 +50,14 @@ export function respond(
   else res.end(body);
 }
 
-function bytesOf(req: IncomingMessage, { contentType, body }: Answer): Uint8Array {
+function wantsTrailers(req: IncomingMessage): boolean {
+  return req.headers.te !== undefined && /trailers/i.test(String(req.headers.te));
+}
+
+/** A text stays one: Node sends it with the headers in one piece. */
+function bodyOf(req: IncomingMessage, { contentType, body }: Answer): string | Uint8Array {
   if (typeof body !== 'string') return body;
-  return Buffer.from(contentType === 'application/json' && wantsPretty(req) ? indentJson(body) : body);
+  return contentType === 'application/json' && wantsPretty(req) ? indentJson(body) : body;
 }
 
 /** Answers a failed request with its google.rpc.Status. */
@@ -95,14 +99,10 @@ export function renderError(
 /** Writes status and headers. A name may come several times. */
 export function writeHead(res: ServerResponse, status: number, headers: HeaderList): void {
   const reason = status === 499 ? 'Client Closed Request' : undefined;
-  const exposed = exposedHeaders(
-    res,
-    headers.map(([name]) => name),
-  );
-  const flat = [
-    ...headers,
-    ...(exposed === undefined ? [] : [['Access-Control-Expose-Headers', exposed]]),
-  ].flat();
+  const flat: string[] = [];
+  for (const [name, value] of headers) flat.push(name, value);
+  const exposed = exposedHeaders(res, headers);
+  if (exposed !== undefined) flat.push('Access-Control-Expose-Headers', exposed);
   if (reason === undefined) res.writeHead(status, flat);
   else res.writeHead(status, reason, flat);
 }

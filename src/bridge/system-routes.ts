@@ -1,4 +1,4 @@
-import type { ExtraRoute } from './bridge.js';
+import type { ExtraRoute } from './extra-route.js';
 import { respond } from './respond.js';
 
 /** `GET /metrics` in the text format of Prometheus. */

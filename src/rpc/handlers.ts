@@ -7,7 +7,7 @@ import {
   type UntypedHandleCall,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { isAbortError, untilAborted } from '../base/abort.js';
+import { isAbortError } from '../base/abort.js';
 import { runDetached } from '../base/detached.js';
 import type { Logger } from '../base/logger.js';
 import { HubError } from '../model/hub-error.js';
@@ -126,7 +126,7 @@ function unary<Who>(path: string, handler: AnyUnary<Who>, gate: Gate<Who>): Boun
       ? undefined
       : gate.limitMs(path, call.request);
     const work = async (ctx: CallContext<Who>, live: LiveCall) =>
-      done(null, await untilAborted(handler(ctx, call.request), live.gone));
+      done(null, await live.untilGone(handler(ctx, call.request)));
     answer({ gate, path, call, mayFinish: true, limitMs, work, fail: done });
   };
 }
@@ -185,7 +185,7 @@ function answer<Who>(options: Answering<Who>): void {
       if (limitMs !== undefined) live.limit(limitMs);
       const peer = call.getPeer();
       const incoming = { path, metadata: call.metadata, peer, caller: call.caller };
-      const caller = await untilAborted(gate.admit(incoming), live.gone);
+      const caller = await live.untilGone(gate.admit(incoming));
       if (live.abortReason !== undefined) throw live.abortReason;
       const { metadata } = call;
       const ctx = {

@@ -10,7 +10,10 @@ const ENDED = new HubError('CANCELLED', 'the call has ended');
 
 /** One call that is being answered. */
 export class LiveCall {
-  private readonly peer = new AbortController();
+  /** Made when a stream asks for it. */
+  private peer: AbortController | undefined;
+  private leave: ((reason: HubError) => void) | undefined;
+  private goneReason: HubError | undefined;
   /** Made when a handler asks for it: most answer at once. */
   private work: AbortController | undefined;
   private reason: HubError | undefined;
@@ -44,7 +47,25 @@ export class LiveCall {
 
   /** Aborts when nothing that the handler still does can be answered. */
   get gone(): AbortSignal {
+    if (this.peer === undefined) {
+      this.peer = new AbortController();
+      if (this.goneReason !== undefined) this.peer.abort(this.goneReason);
+    }
     return this.peer.signal;
+  }
+
+  /**
+   * Waits for one thing at a time, as long as what is waited for can still be answered. It spares most calls a
+   * signal, whose making costs more than all else of a call's life.
+   *
+   * @throws what `promise` rejects with, or why the call is gone.
+   */
+  untilGone<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.leave = reject;
+      promise.then(resolve, reject);
+      if (this.goneReason !== undefined) reject(this.goneReason);
+    });
   }
 
   /** Ends the call after so many milliseconds. */
@@ -58,7 +79,7 @@ export class LiveCall {
   /** Tells the handler that the hub stops. */
   stop(reason: HubError): void {
     this.abort(reason);
-    if (!this.mayFinish) this.peer.abort(reason);
+    if (!this.mayFinish) this.depart(reason);
   }
 
   /** The call was answered. What a stream's handler left behind, such as a reader of messages, is let go. */
@@ -71,7 +92,13 @@ export class LiveCall {
   private abandon(reason: HubError): void {
     clearTimeout(this.timer);
     this.abort(reason);
-    this.peer.abort(reason);
+    this.depart(reason);
+  }
+
+  private depart(reason: HubError): void {
+    this.goneReason ??= reason;
+    this.leave?.(this.goneReason);
+    this.peer?.abort(this.goneReason);
   }
 
   private abort(reason: HubError): void {

@@ -46,7 +46,7 @@ class Door implements AsyncDisposable {
   }
 
   async start(): Promise<this> {
-    const server = this.parts.use(await listenHttp(this.http.app, { host: '127.0.0.1', port: 0 }));
+    const server = this.parts.use(await listenHttp(this.http.listener, { host: '127.0.0.1', port: 0 }));
     this.parts.use(this.http);
     this.port = server.port;
     return this;

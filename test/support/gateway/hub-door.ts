@@ -54,7 +54,7 @@ export async function startHubDoor(): Promise<HubDoor> {
     }),
   );
   const server = cleanup.use(
-    await listenHttp(http.app, { host: '127.0.0.1', port: 0, upgrades: http.upgrades }),
+    await listenHttp(http.listener, { host: '127.0.0.1', port: 0, upgrades: http.upgrades }),
   );
   return { port: server.port, hub, http, guard, callers, close: () => cleanup.close() };
 }
