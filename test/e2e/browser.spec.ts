@@ -1,10 +1,12 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Chromium, type Page } from '../support/e2e/chromium.js';
-import { HubProcess } from '../support/e2e/hub-process.js';
+import { HubProcess, ROOT } from '../support/e2e/hub-process.js';
 import { TcpProxy } from '../support/proxy.js';
 
 const LINES = 200;
@@ -67,9 +69,10 @@ describe('web pages', function () {
     expect(seen.state).to.equal('closed');
   });
 
-  it('of an allowed origin follow output by fetch with a token, over cut connections', async () => {
+  it('of an allowed origin follow output by the documented fetch, with a token and over cut connections', async () => {
     const page = await chromium.open(originOf(allowed));
-    await page.call(followByFetch, `${base()}/tasks/${await post(COUNT)}/logs?follow=true`, token);
+    await page.evaluate(`window.follow = ${await documented('async function follow(')}`);
+    await page.call(followDocumented, `${base()}/tasks/${await post(COUNT)}/logs?follow=true`, token);
     await cutWhile(page, proxy);
     const seen = await page.call(followed);
     expect(seen.lines).to.deep.equal(ALL);
@@ -111,6 +114,15 @@ function originOf(server: Server): string {
   return `http://localhost:${(server.address() as AddressInfo).port}`;
 }
 
+/** The code block of docs/rest.md that begins so. */
+async function documented(beginning: string): Promise<string> {
+  const lines = (await readFile(join(ROOT, 'docs/rest.md'), 'utf8')).split('\n');
+  const first = lines.findIndex((line) => line.startsWith(`    ${beginning}`));
+  const length = lines.slice(first).findIndex((line) => !line.startsWith('    '));
+  expect(first, beginning).to.be.at.least(0);
+  return lines.slice(first, first + length).join('\n');
+}
+
 /** Cuts all connections again and again while a page follows, each time once it has got something new. */
 async function cutWhile(page: Page, proxy: TcpProxy): Promise<void> {
   let before = 0;
@@ -133,7 +145,11 @@ interface Followed {
   state: 'open' | 'closed';
 }
 
-declare const window: { seen: Followed };
+declare const window: {
+  seen: Followed;
+  fetch: typeof fetch;
+  follow(url: string, token: string, each: (message: { record: { text: string } }) => void): Promise<void>;
+};
 declare const EventSource: new (
   url: string,
 ) => {
@@ -162,39 +178,19 @@ function follow(url: string): void {
   };
 }
 
-function followByFetch(url: string, token: string): void {
+function followDocumented(url: string, token: string): void {
   const seen: Followed = { lines: [], opened: 0, state: 'open' };
   window.seen = seen;
-  let last = '';
-  const take = (event: string) => {
-    const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(event)?.[1];
-    last = field('id') ?? last;
-    const data = field('data');
-    if (data !== undefined && field('event') === undefined) seen.lines.push(JSON.parse(data).record.text);
+  const plain = window.fetch;
+  window.fetch = async (...args) => {
+    const response = await plain(...args);
+    if (response.status === 200) seen.opened++;
+    return response;
   };
-  const connect = async () => {
-    const headers = {
-      Accept: 'text/event-stream',
-      Authorization: `Bearer ${token}`,
-      ...(last === '' ? {} : { 'Last-Event-ID': last }),
-    };
-    const response = await fetch(url, { headers });
-    if (response.status === 204) return true;
-    seen.opened++;
-    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = '';
-    for (let next = await reader?.read(); next?.done === false; next = await reader?.read()) {
-      const events = (rest + next.value).split('\n\n');
-      rest = events.pop() ?? '';
-      events.forEach(take);
-    }
-    return false;
-  };
-  const run = async () => {
-    while (!(await connect().catch(() => false))) await new Promise((resolve) => setTimeout(resolve, 100));
+  const each = ({ record }: { record: { text: string } }) => seen.lines.push(record.text);
+  void window.follow(url, token, each).then(() => {
     seen.state = 'closed';
-  };
-  void run();
+  });
 }
 
 async function fetchTask(url: string, token: string) {
