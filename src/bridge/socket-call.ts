@@ -37,12 +37,30 @@ const RUN: Readonly<Record<CallContext['binding']['method']['methodKind'], Run>>
 /** The request is in the address, or, when the route has a body, the first frame. */
 async function runServerStream(ctx: SocketContext, reader: SocketReader, writer: SocketWriter) {
   const { backend, binding, metadata, parts, build } = ctx;
-  const frame = binding.body.kind === 'none' ? '' : ((await reader.next()) ?? '');
+  const frame = binding.body.kind === 'none' ? '' : await firstFrame(reader);
   reader.ignoreRest();
   if (writer.gone) return;
   const request = buildRequest(binding, { ...parts, body: Buffer.from(frame), isForm: false }, build);
   await pipeStream(writer, backend.makeServerStreamRequest(binding.grpcPath, request, metadata, ctx.options));
 }
+
+/** @throws GatewayError (DEADLINE_EXCEEDED) when the client says nothing. */
+async function firstFrame(reader: SocketReader): Promise<string> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const seconds = FIRST_FRAME_MS / 1000;
+    const err = new GatewayError(4, `no request came within ${seconds} s: send it as the first frame`);
+    timer = setTimeout(() => reject(err), FIRST_FRAME_MS);
+  });
+  try {
+    return (await Promise.race([reader.next(), late])) ?? '';
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** How long a route with a body waits for it. */
+const FIRST_FRAME_MS = 30_000;
 
 async function runBidi(ctx: SocketContext, reader: SocketReader, writer: SocketWriter) {
   const call = ctx.backend.makeBidiStreamRequest(ctx.binding.grpcPath, ctx.metadata, ctx.options);

@@ -68,7 +68,7 @@ export class WebSockets {
 
   private take(req: IncomingMessage, socket: Duplex, head: Buffer, admit: Admission): boolean {
     if (req.headers.upgrade?.toLowerCase() !== 'websocket' || req.method !== 'GET') return false;
-    const find = this.options.find(req);
+    const find = this.find(req);
     if (find === undefined) return false;
     const ignore = () => {};
     socket.on('error', ignore);
@@ -84,6 +84,15 @@ export class WebSockets {
     };
     open().catch((err: unknown) => refuse(req, socket, this.options.style, err));
     return true;
+  }
+
+  /** A path that cannot be read is for the ordinary answer to refuse. */
+  private find(req: IncomingMessage): (() => SocketContext) | undefined {
+    try {
+      return this.options.find(req);
+    } catch {
+      return undefined;
+    }
   }
 
   private run(ctx: SocketContext, client: WebSocket): void {

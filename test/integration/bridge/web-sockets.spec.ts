@@ -129,6 +129,15 @@ describe('WebSockets on streaming routes', () => {
     const unary = await refusal(open('/v1/nop'));
     expect([unary.status, unary.text]).to.deep.equal([200, '{}']);
     expect((await refusal(open('/v1/nothing'))).status).to.equal(404);
+    const lines = Object.entries(HANDSHAKE).map(([name, value]) => `${name}: ${value}\r\n`);
+    for (const path of ['/%zz', '/%', '//x', '*', '/v1/sstream/%ff%']) {
+      const bad = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: x\r\n${lines.join('')}\r\n`);
+      const socket = connect(gateway.port, '127.0.0.1');
+      socket.write(bad);
+      const [answer] = await once(socket, 'data');
+      expect(String(answer), path).to.match(/^HTTP\/1\.1 [24]\d\d /);
+      socket.destroy();
+    }
     const h2c = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n';
     const raw = `POST /v1/echo HTTP/1.1\r\nHost: x\r\n${h2c}Content-Length: 9\r\n\r\n{"s":"x"}`;
     const again = 'GET /v1/nop HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';
