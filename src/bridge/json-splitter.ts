@@ -1,42 +1,81 @@
+/** Where the splitter stands: between values, in an object or array, in a string, behind a `\`, in anything else. */
+type State = 'between' | 'nested' | 'string' | 'escape' | 'bare';
+
+/** What may change the state, by the state. */
+const STOPS = {
+  between: /[^ \t\r\n]/g,
+  nested: /["{}[\]]/g,
+  string: /["\\]/g,
+  escape: /./gs,
+  bare: /[ \t\r\n{["]/g,
+} as const;
+
 /**
- * Cuts a run of JSON objects into its objects as their text comes in. It only counts brackets; whether an object
- * is well formed is for the parser. Anything that does not begin with `{` is held back until the end.
+ * Cuts a run of JSON values into its values as their text comes in. It only counts brackets; whether a value is
+ * well formed is for the parser. Each character is looked at once, however the text is cut.
  */
 export class JsonSplitter {
-  private buffer = '';
-  private at = 0;
+  /** Texts of the value that is not complete yet. */
+  private held: string[] = [];
+  private state: State = 'between';
   private depth = 0;
-  private inString = false;
 
-  /** Adds text and answers the objects that are complete now. */
+  /** Adds text and answers the values that are complete now. */
   push(text: string): string[] {
-    this.buffer += text;
     const complete: string[] = [];
-    for (; this.at < this.buffer.length; this.at++) {
-      if (!this.step(this.buffer[this.at] ?? '')) continue;
-      complete.push(this.buffer.slice(0, this.at + 1));
-      this.buffer = this.buffer.slice(this.at + 1);
-      this.at = -1;
+    let from = 0;
+    for (let at = 0; at < text.length; ) {
+      const wasBetween = this.state === 'between';
+      const found = this.find(text, at);
+      if (wasBetween) from = found;
+      at = found < text.length ? this.step(text[found] ?? '', found) : found;
+      if (this.state !== 'between' || wasBetween) continue;
+      complete.push(this.held.join('') + text.slice(from, at));
+      this.held = [];
+      from = at;
     }
+    if (this.state !== 'between') this.held.push(text.slice(from));
     return complete;
   }
 
-  /** What is left at the end of the text. */
+  /** What is left at the end of the text: a value that is not complete, or a bare one. */
   rest(): string {
-    return this.buffer;
+    return this.held.join('');
   }
 
-  /** Looks at one character; true when an object ends with it. */
-  private step(char: string): boolean {
-    if (this.inString) {
-      if (char === '\\') this.at++;
-      else if (char === '"') this.inString = false;
-      return false;
+  private find(text: string, at: number): number {
+    const stop = STOPS[this.state];
+    stop.lastIndex = at;
+    return stop.exec(text)?.index ?? text.length;
+  }
+
+  /** Looks at a character that was found and answers where to go on. */
+  private step(char: string, at: number): number {
+    if (this.state === 'between') return this.begin(char, at);
+    if (this.state === 'bare') {
+      this.state = 'between';
+      return at;
     }
-    if (char === '"') this.inString = true;
-    else if (char === '{' || char === '[') this.depth++;
-    else if (char === '}' || char === ']')
-      return --this.depth <= 0 && this.buffer.trimStart().startsWith('{');
-    return false;
+    if (this.state === 'escape') this.state = 'string';
+    else if (this.state === 'string') this.state = char === '\\' ? 'escape' : this.outside();
+    else this.count(char);
+    return at + 1;
+  }
+
+  private begin(char: string, at: number): number {
+    this.depth = 0;
+    if (char === '"') this.state = 'string';
+    else this.state = char === '{' || char === '[' ? 'nested' : 'bare';
+    return this.state === 'nested' ? at : at + 1;
+  }
+
+  private count(char: string): void {
+    if (char === '"') this.state = 'string';
+    else this.depth += char === '{' || char === '[' ? 1 : -1;
+    if (this.depth === 0) this.state = 'between';
+  }
+
+  private outside(): State {
+    return this.depth > 0 ? 'nested' : 'between';
   }
 }

@@ -36,9 +36,9 @@ export function setQueryParameters(
   registry: Registry,
 ): void {
   for (const [key, values] of query) {
-    const match = /^(.*)\[(.*)\]$/s.exec(key);
-    const path = (match?.[1] ?? key).split('.');
-    const all = match === null ? values : [match[2] ?? '', ...values];
+    const bracket = key.endsWith(']') ? key.lastIndexOf('[') : -1;
+    const path = (bracket < 0 ? key : key.slice(0, bracket)).split('.');
+    const all = bracket < 0 ? values : [key.slice(bracket + 1, -1), ...values];
     const name = canonicalPath(message, path);
     if (taken.some((prefix) => name === prefix || name.startsWith(`${prefix}.`))) continue;
     try {

@@ -3,13 +3,8 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import type { Binding } from './bindings.js';
 import { fillUpdateMask } from './field-mask.js';
-import {
-  decodeUtf8,
-  type JsonInputOptions,
-  messageFromJson,
-  parseJson,
-  setFieldFromJson,
-} from './json-input.js';
+import { decodeUtf8, messageFromJson, parseJson, setFieldFromJson } from './json-input.js';
+import type { JsonInputOptions } from './json-options.js';
 import { setPathParameters } from './path-params.js';
 import { parseQuery, setQueryParameters } from './query.js';
 

@@ -28,7 +28,7 @@ export function parseUnsigned(text: string, bits: 32 | 64, base: IntegerBase): b
 export function parseFloating(text: string, bits: 32 | 64): number {
   if (/^[+-]?inf(inity)?$/i.test(text)) return text.startsWith('-') ? -Infinity : Infinity;
   if (/^[+-]?nan$/i.test(text)) return Number.NaN;
-  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text))
+  if (!/^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(text))
     throw failure('ParseFloat', text, 'invalid syntax');
   const value = Number(text);
   if (!Number.isFinite(bits === 32 ? Math.fround(value) : value)) {
@@ -55,8 +55,9 @@ export function parseBase64(text: string): Uint8Array {
 
 /** A duration by Go's time.ParseDuration (`1h2m`, `-1.5s`) in nanoseconds. @throws ParseError. */
 export function parseGoDuration(text: string): bigint {
-  const match = /^([+-]?)(0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/.exec(text);
-  if (match === null) throw new ParseError(`time: invalid duration ${JSON.stringify(text)}`);
+  const match = /^([+-]?)(0|(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/.exec(text);
+  if (match === null || text.length > MOST_DIGITS)
+    throw new ParseError(`time: invalid duration ${JSON.stringify(text)}`);
   let nanos = 0n;
   for (const [, whole = '', fraction = '', unit = ''] of (match[2] ?? '').matchAll(
     /(\d*)\.?(\d*)(ns|us|µs|μs|ms|s|m|h)/g,
@@ -80,13 +81,20 @@ const NANOS: Readonly<Record<string, bigint>> = {
   h: 3_600_000_000_000n,
 };
 
+/** More characters than any number needs that is not out of range; reading one takes the square of its length. */
+const MOST_DIGITS = 1000;
+
 function magnitude(text: string, base: IntegerBase): bigint | undefined {
+  if (text.length > MOST_DIGITS) return /^[0-9_]+$/.test(text) ? TOO_LARGE : undefined;
   if (base === 'decimal') return /^\d+$/.test(text) ? BigInt(text) : undefined;
   const plain = text.replace(/(?<=[0-9a-fA-FxXoObB])_(?=[0-9a-fA-F])/g, '');
   if (/^(0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|0|[1-9]\d*)$/.test(plain))
     return BigInt(plain.toLowerCase());
   return /^0[0-7]+$/.test(plain) ? BigInt(`0o${plain.slice(1)}`) : undefined;
 }
+
+/** Outside of every range. */
+const TOO_LARGE = 2n ** 64n;
 
 function failure(fn: string, text: string, why: string): ParseError {
   return new ParseError(`strconv.${fn}: parsing ${JSON.stringify(text)}: ${why}`);

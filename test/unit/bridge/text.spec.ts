@@ -42,10 +42,20 @@ describe('JsonSplitter', () => {
     }
   });
 
-  it('holds back what is no object', () => {
+  it('answers values of every kind, and keeps what may go on', () => {
     const splitter = new JsonSplitter();
-    expect(splitter.push('[{"a":1}]')).to.deep.equal([]);
-    expect(splitter.rest()).to.equal('[{"a":1}]');
+    expect(splitter.push('[{"a":1}] "x\\""5 ,{}}')).to.deep.equal(['[{"a":1}]', '"x\\""', '5', ',', '{}']);
+    expect(splitter.rest()).to.equal('}');
+  });
+
+  it('takes as long for a text that comes in single characters', () => {
+    const splitter = new JsonSplitter();
+    const whole = `{"a":"${'x'.repeat(1_000_000)}"}`;
+    const complete: string[] = [];
+    const startMs = performance.now();
+    for (const char of whole) complete.push(...splitter.push(char));
+    expect(complete).to.deep.equal([whole]);
+    expect(performance.now() - startMs).to.be.lessThan(10_000);
   });
 });
 
