@@ -38,6 +38,8 @@ export function setQueryParameters(
   for (const [key, values] of query) {
     const bracket = key.endsWith(']') ? key.lastIndexOf('[') : -1;
     const path = (bracket < 0 ? key : key.slice(0, bracket)).split('.');
+    if (path.length > MOST_FIELDS)
+      throw GatewayError.badRequest(`a query key names more than ${MOST_FIELDS} fields`);
     const all = bracket < 0 ? values : [key.slice(bracket + 1, -1), ...values];
     const name = canonicalPath(message, path);
     if (taken.some((prefix) => name === prefix || name.startsWith(`${prefix}.`))) continue;
@@ -48,6 +50,9 @@ export function setQueryParameters(
     }
   }
 }
+
+/** How deep a query may reach into messages. */
+const MOST_FIELDS = 100;
 
 /** Puts the values of one key into a message. @throws ParseError, GatewayError. */
 export function setQueryParameter(
