@@ -25,10 +25,12 @@ export function parseJson(text: string): JsonValue | undefined {
   }
 }
 
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** Decodes a body's bytes. @throws GatewayError when they are not UTF-8. */
 export function decodeUtf8(bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return UTF8.decode(bytes);
   } catch {
     throw GatewayError.badRequest('the body is not valid UTF-8');
   }

@@ -1,23 +1,37 @@
 import {
+  create,
   type DescField,
   type DescMessage,
   fromBinary,
+  isFieldSet,
+  type Message,
   type Registry,
   ScalarType,
-  toJson,
 } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
 import { GatewayError, type PackedDetail } from './gateway-error.js';
-import { byBytes, type JsonEscaping, numberText, objectText, quote } from './json-text.js';
+import { byBytes, type JsonEscaping, quote } from './json-text.js';
+import { textForm, type ValueStyle, valueWriter } from './json-values.js';
 
 /** What every part of one JSON text shares. */
-interface Emitter {
+interface Emitter extends ValueStyle {
   readonly registry: Registry;
-  readonly escaping: JsonEscaping;
 }
 
-type ListOrMapField = DescField & { fieldKind: 'list' | 'map' };
+/** The properties of a message, by local names. */
+type Properties = Readonly<Record<string, unknown>>;
+/** Writes a message; undefined for a member that is left out. */
+type Writer<T> = (emitter: Emitter, message: Properties) => T;
+type ItemWriter = (emitter: Emitter, value: unknown) => string;
+
+/** A field of a message, ready to be written. */
+interface Member {
+  readonly field: DescField;
+  /** The name as JSON with its colon, by escaping. */
+  readonly key: Readonly<Record<JsonEscaping, string>>;
+  readonly write: Writer<string | undefined>;
+}
 
 /**
  * Writes a message as proto3 JSON the way grpc-gateway does: fields in the order of their declaration, all of
@@ -26,15 +40,17 @@ type ListOrMapField = DescField & { fieldKind: 'list' | 'map' };
  * @throws GatewayError (UNKNOWN) for what has no JSON form, such as an Any of an unknown type.
  */
 export function messageToJson(emitter: Emitter, message: ReflectMessage): string {
-  return emitWellKnown(emitter, message) ?? objectText(members(emitter, message), emitter.escaping);
+  return emitMessage(emitter, message.desc, propertiesOf(message));
 }
 
 /** Writes one field alone, as for `response_body`. Unset messages are written as empty ones. */
 export function fieldToJson(emitter: Emitter, message: ReflectMessage, field: DescField): string {
   if (field.fieldKind === 'message') return messageToJson(emitter, message.get(field));
   // Go writes what is not a message through encoding/json: 64-bit integers become plain numbers.
-  const plain = { ...emitter, escaping: 'html' as const, bareIntegers: true };
-  return emitField(plain, message, field);
+  const plain: Emitter = { ...emitter, escaping: 'html', bareIntegers: true };
+  const properties = propertiesOf(message);
+  const written = memberOf(message.desc, field).write(plain, properties);
+  return written ?? valueWriter(field)(plain, message.get(field));
 }
 
 /** Writes a packed detail of a status with its `@type` first. @throws when its type is not known. */
@@ -43,124 +59,191 @@ export function detailToJson(emitter: Emitter, detail: PackedDetail): string {
   if (type === undefined) {
     throw new GatewayError(2, `google.protobuf.Any: unable to resolve "${detail.typeUrl}": not found`);
   }
-  const inner = reflect(type, fromBinary(type, detail.value), false);
-  const wellKnown = emitWellKnown(emitter, inner);
-  const rest = wellKnown === undefined ? members(emitter, inner) : [['value', wellKnown] as const];
-  return objectText([['@type', quote(detail.typeUrl, emitter.escaping)], ...rest], emitter.escaping);
+  const inner = fromBinary(type, detail.value) as unknown as Properties;
+  const head = `{"@type":${quote(detail.typeUrl, emitter.escaping)}`;
+  const plan = planOf(type);
+  if (plan.wellKnown !== undefined) return `${head},"value":${plan.wellKnown(emitter, inner)}}`;
+  const rest = emitMembers(emitter, plan.members, inner);
+  return rest === '' ? `${head}}` : `${head},${rest}}`;
 }
 
-function* members(emitter: Emitter, message: ReflectMessage): Generator<readonly [string, string]> {
-  for (const field of message.desc.fields) {
-    if (isLeftOut(message, field)) continue;
-    const absent = field.fieldKind === 'message' && !message.isSet(field);
-    yield [field.jsonName, absent ? 'null' : emitField(emitter, message, field)];
+/** How messages of a type are written; worked out once. */
+interface Plan {
+  /** For types that JSON writes in a form of their own. */
+  readonly wellKnown: Writer<string> | undefined;
+  readonly members: readonly Member[];
+}
+
+const plans = new WeakMap<DescMessage, Plan>();
+
+function planOf(desc: DescMessage): Plan {
+  let plan = plans.get(desc);
+  if (plan === undefined) {
+    plan = { wellKnown: wellKnownWriter(desc), members: desc.fields.map((field) => newMember(field)) };
+    plans.set(desc, plan);
   }
+  return plan;
 }
 
-function isLeftOut(message: ReflectMessage, field: DescField): boolean {
-  if (field.fieldKind === 'list' || field.fieldKind === 'map') return false;
-  const hasPresence = field.oneof !== undefined || field.fieldKind !== 'message';
-  return hasPresence && field.presence !== FeatureSet_FieldPresence.IMPLICIT && !message.isSet(field);
+function memberOf(desc: DescMessage, field: DescField): Member {
+  return planOf(desc).members.find((member) => member.field === field) ?? newMember(field);
 }
 
-function emitField(
-  emitter: Emitter & { bareIntegers?: boolean },
-  message: ReflectMessage,
-  field: DescField,
-): string {
+function emitMessage(emitter: Emitter, desc: DescMessage, message: Properties): string {
+  const { wellKnown, members } = planOf(desc);
+  return wellKnown === undefined
+    ? `{${emitMembers(emitter, members, message)}}`
+    : wellKnown(emitter, message);
+}
+
+function emitMembers(emitter: Emitter, members: readonly Member[], message: Properties): string {
+  let text = '';
+  for (const { key, write } of members) {
+    const value = write(emitter, message);
+    if (value !== undefined) text += (text === '' ? '' : ',') + key[emitter.escaping] + value;
+  }
+  return text;
+}
+
+function newMember(field: DescField): Member {
+  const key = { proto: `${quote(field.jsonName, 'proto')}:`, html: `${quote(field.jsonName, 'html')}:` };
+  return { field, key, write: memberWriter(field) };
+}
+
+function memberWriter(field: DescField): Writer<string | undefined> {
+  const { localName } = field;
   switch (field.fieldKind) {
     case 'list':
-      return `[${[...message.get(field)].map((item) => emitItem(emitter, field, item)).join(',')}]`;
+      return listWriter(field);
     case 'map':
-      return objectText(mapEntries(emitter, field, [...message.get(field)]), emitter.escaping);
-    default:
-      return emitValue(emitter, field, message.get(field));
+      return mapWriter(field);
+    case 'message':
+      return singularMessage(field);
+    default: {
+      const write = valueWriter(field);
+      if (field.oneof !== undefined) return memberOfOneof(field, write);
+      if (field.presence === FeatureSet_FieldPresence.IMPLICIT)
+        return (emitter, message) => write(emitter, message[localName]);
+      return (emitter, message) =>
+        isFieldSet(message as unknown as Message, field) ? write(emitter, message[localName]) : undefined;
+    }
   }
 }
 
-function emitItem(
-  emitter: Emitter & { bareIntegers?: boolean },
-  field: ListOrMapField,
-  item: unknown,
-): string {
-  if (emitter.bareIntegers && field.enum !== undefined && field.enum.value[Number(item)] === undefined) {
-    return `"${item}"`;
-  }
-  return emitValue(emitter, field, item);
+function singularMessage(field: DescField & { fieldKind: 'message' }): Writer<string | undefined> {
+  const { localName } = field;
+  const write = messageWriter(field.message);
+  if (field.oneof !== undefined) return memberOfOneof(field, write);
+  // Wrappers and Structs are kept in another form inside of messages; reflection makes messages of them.
+  const unfold = isFolded(field.message);
+  return (emitter, message) => {
+    const value = message[localName];
+    if (value === undefined) return 'null';
+    return write(emitter, unfold ? propertiesOf(reflected(field, message).get(field)) : value);
+  };
 }
 
-function mapEntries(
-  emitter: Emitter,
-  field: DescField & { fieldKind: 'map' },
-  entries: [unknown, unknown][],
-) {
-  const numeric = typeof entries[0]?.[0] === 'number' || typeof entries[0]?.[0] === 'bigint';
-  const compare = (a: unknown, b: unknown) =>
-    numeric ? (Number(a) < Number(b) ? -1 : 1) : byBytes(String(a), String(b));
-  return entries
-    .sort(([a], [b]) => compare(a, b))
-    .map(([key, value]) => [String(key), emitItem(emitter, field, value)] as const);
+function memberOfOneof(field: DescField, write: ItemWriter): Writer<string | undefined> {
+  const { localName, oneof } = field;
+  const group = oneof?.localName ?? '';
+  const unfold = field.message !== undefined && isFolded(field.message);
+  return (emitter, message) => {
+    const chosen = message[group] as { readonly case?: string; readonly value?: unknown };
+    if (chosen.case !== localName) return undefined;
+    if (!unfold) return write(emitter, chosen.value);
+    return write(emitter, propertiesOf(reflected(field, message).get(field) as ReflectMessage));
+  };
 }
 
-function emitValue(emitter: Emitter & { bareIntegers?: boolean }, field: DescField, value: unknown): string {
-  if (field.message !== undefined) return messageToJson(emitter, value as ReflectMessage);
-  if (field.enum !== undefined) return emitEnum(field, Number(value));
-  switch (field.scalar) {
-    case ScalarType.STRING:
-      return quote(String(value), emitter.escaping);
-    case ScalarType.BYTES:
-      return `"${Buffer.from(value as Uint8Array).toString('base64')}"`;
-    case ScalarType.FLOAT:
-      return numberText(Number(value), 32);
-    case ScalarType.DOUBLE:
-      return numberText(Number(value), 64);
-    default:
-      return typeof value === 'bigint' && !emitter.bareIntegers ? `"${value}"` : String(value);
-  }
+function listWriter(field: DescField & { fieldKind: 'list' }): Writer<string> {
+  const write = itemWriter(field);
+  const unfold = field.message !== undefined && isFolded(field.message);
+  return (emitter, message) => {
+    const items: Iterable<unknown> = unfold
+      ? [...reflected(field, message).get(field)].map((item) => propertiesOf(item as ReflectMessage))
+      : (message[field.localName] as unknown[]);
+    let text = '';
+    for (const item of items) text += (text === '' ? '' : ',') + write(emitter, item);
+    return `[${text}]`;
+  };
 }
 
-function emitEnum(field: DescField, value: number): string {
-  if (field.enum?.typeName === 'google.protobuf.NullValue') return 'null';
-  const name = field.enum?.value[value]?.name;
-  return name === undefined ? String(value) : `"${name}"`;
+function mapWriter(field: DescField & { fieldKind: 'map' }): Writer<string> {
+  const write = itemWriter(field);
+  const unfold = field.message !== undefined && isFolded(field.message);
+  const byText = field.mapKey === ScalarType.STRING || field.mapKey === ScalarType.BOOL;
+  const compare = byText ? byBytes : (a: string, b: string) => (BigInt(a) < BigInt(b) ? -1 : 1);
+  return (emitter, message) => {
+    const entries: [string, unknown][] = unfold
+      ? [...reflected(field, message).get(field)].map(([key, item]) => [
+          String(key),
+          propertiesOf(item as ReflectMessage),
+        ])
+      : Object.entries(message[field.localName] as object);
+    if (entries.length > 1) entries.sort(([a], [b]) => compare(a, b));
+    let text = '';
+    for (const [key, value] of entries)
+      text += `${text === '' ? '' : ','}${quote(key, emitter.escaping)}:${write(emitter, value)}`;
+    return `{${text}}`;
+  };
 }
 
-function emitWellKnown(emitter: Emitter, message: ReflectMessage): string | undefined {
-  switch (message.desc.typeName) {
+/** Writes an item of a list or map. */
+function itemWriter(field: DescField & { fieldKind: 'list' | 'map' }): ItemWriter {
+  if (field.message !== undefined) return messageWriter(field.message);
+  const write = valueWriter(field);
+  const { enum: type } = field;
+  if (type === undefined) return write;
+  return (emitter, value) =>
+    emitter.bareIntegers && type.value[Number(value)] === undefined ? `"${value}"` : write(emitter, value);
+}
+
+function messageWriter(desc: DescMessage): ItemWriter {
+  return (emitter, value) => emitMessage(emitter, desc, value as Properties);
+}
+
+function wellKnownWriter(desc: DescMessage): Writer<string> | undefined {
+  switch (desc.typeName) {
     case 'google.protobuf.Any':
-      return emitAny(emitter, message);
+      return emitAny;
     case 'google.protobuf.Timestamp':
     case 'google.protobuf.Duration':
     case 'google.protobuf.FieldMask':
-      return quote(stringForm(message), emitter.escaping);
-    case 'google.protobuf.Struct':
-      return emitFirst(emitter, message);
-    case 'google.protobuf.ListValue':
-      return emitFirst(emitter, message);
+      return (emitter, message) => quote(textForm(desc, message as unknown as Message), emitter.escaping);
     case 'google.protobuf.Value':
-      return emitDynamic(emitter, message);
+      return (emitter, message) => emitDynamic(emitter, desc, message);
+    case 'google.protobuf.Struct':
+    case 'google.protobuf.ListValue':
+      return firstWriter(desc);
     default:
-      return isWrapper(message.desc) ? emitFirst(emitter, message) : undefined;
+      return isWrapper(desc) ? firstWriter(desc) : undefined;
   }
 }
 
-function emitFirst(emitter: Emitter, message: ReflectMessage): string {
-  const field = message.desc.fields[0];
-  return field === undefined ? '{}' : emitField(emitter, message, field);
+/** Writes the only field in place of the message. */
+function firstWriter(desc: DescMessage): Writer<string> {
+  const [field] = desc.fields;
+  const write = field === undefined ? undefined : memberWriter(field);
+  return (emitter, message) => write?.(emitter, message) ?? '{}';
 }
 
-function emitDynamic(emitter: Emitter, message: ReflectMessage): string {
-  const kind = message.desc.oneofs[0];
-  const field = kind === undefined ? undefined : message.oneofCase(kind);
-  if (field === undefined)
-    throw new GatewayError(2, 'proto: google.protobuf.Value: none of the oneof fields is set');
-  return emitField(emitter, message, field);
+function emitDynamic(emitter: Emitter, desc: DescMessage, message: Properties): string {
+  for (const { write } of planOf(desc).members) {
+    const value = write(emitter, message);
+    if (value !== undefined) return value;
+  }
+  throw new GatewayError(2, 'proto: google.protobuf.Value: none of the oneof fields is set');
 }
 
-function emitAny(emitter: Emitter, message: ReflectMessage): string {
-  const [typeUrl, value] = message.desc.fields.map((field) => message.get(field));
+function emitAny(emitter: Emitter, message: Properties): string {
+  const { typeUrl, value } = message;
   if (typeof typeUrl !== 'string' || typeUrl === '') return '{}';
   return detailToJson(emitter, { typeUrl, value: value as Uint8Array });
+}
+
+/** Whether messages of a type are kept in another form where they are a field. */
+function isFolded(desc: DescMessage): boolean {
+  return desc.typeName === 'google.protobuf.Struct' || isWrapper(desc);
 }
 
 function isWrapper({ typeName, fields }: DescMessage): boolean {
@@ -170,15 +253,11 @@ function isWrapper({ typeName, fields }: DescMessage): boolean {
   );
 }
 
-function stringForm(message: ReflectMessage): string {
-  try {
-    return String(toJson(message.desc, message.message));
-  } catch (err) {
-    const path = /path name "(.*)" is irreversible/.exec(String(err))?.[1];
-    const text =
-      path === undefined
-        ? String(err)
-        : `google.protobuf.FieldMask.paths contains irreversible value "${path}"`;
-    throw new GatewayError(2, `proto: ${text}`, { cause: err });
-  }
+function reflected(field: DescField, message: Properties): ReflectMessage {
+  return reflect(field.parent, message as unknown as Message, false);
+}
+
+/** The properties of a message; those of an empty one when it is not there. */
+function propertiesOf({ desc, message }: ReflectMessage): Properties {
+  return (message ?? create(desc)) as unknown as Properties;
 }

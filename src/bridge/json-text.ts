@@ -16,20 +16,14 @@ export function numberText(value: number, bits: 32 | 64): string {
   return String(bits === 32 ? shortestFloat(value) : value);
 }
 
-/** A JSON object from members that are JSON already, keys in the order given. */
-export function objectText(
-  members: Iterable<readonly [key: string, json: string]>,
-  escaping: JsonEscaping,
-): string {
-  const parts: string[] = [];
-  for (const [key, json] of members) parts.push(`${quote(key, escaping)}:${json}`);
-  return `{${parts.join(',')}}`;
-}
-
 /** Sorts strings by their UTF-8 bytes, as Go does. */
 export function byBytes(a: string, b: string): number {
+  // Code units sort as bytes do below the surrogates.
+  if (!ABOVE.test(a) && !ABOVE.test(b)) return a < b ? -1 : a > b ? 1 : 0;
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
+
+const ABOVE = /[\ud800-\uffff]/;
 
 /** The shortest decimal that is the same 32-bit float. */
 function shortestFloat(value: number): number {

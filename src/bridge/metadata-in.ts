@@ -21,7 +21,9 @@ const RESERVED =
  */
 export function metadataFromHeaders(req: IncomingMessage): Metadata {
   const metadata = new Metadata();
-  for (const [name, value] of headerPairs(req)) addHeader(metadata, name, value);
+  const { rawHeaders } = req;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2)
+    addHeader(metadata, (rawHeaders[i] ?? '').toLowerCase(), rawHeaders[i + 1] ?? '');
   const forwardedHost = req.headers['x-forwarded-host'] ?? req.headers.host;
   if (typeof forwardedHost === 'string' && isPrintable(forwardedHost))
     metadata.add('x-forwarded-host', forwardedHost);
@@ -57,13 +59,8 @@ const UNIT_NANOS: Readonly<Record<string, bigint>> = {
 
 /** All values of a header in the order received. */
 export function allValues(req: IncomingMessage, name: string): string[] {
-  return [...headerPairs(req)].filter(([key]) => key === name).map(([, value]) => value);
-}
-
-function* headerPairs(req: IncomingMessage): Generator<[name: string, value: string]> {
-  for (let i = 0; i + 1 < req.rawHeaders.length; i += 2) {
-    yield [(req.rawHeaders[i] ?? '').toLowerCase(), req.rawHeaders[i + 1] ?? ''];
-  }
+  if (req.headers[name] === undefined) return [];
+  return req.rawHeaders.filter((_, i, raw) => i % 2 === 1 && raw[i - 1]?.toLowerCase() === name);
 }
 
 function addHeader(metadata: Metadata, name: string, value: string): void {
