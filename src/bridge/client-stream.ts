@@ -2,6 +2,7 @@ import type { JsonValue } from '@bufbuild/protobuf';
 import type { SendingCall } from './backend.js';
 import { bodyChunks } from './body.js';
 import type { CallContext } from './call-context.js';
+import { allowLongBody } from './client-errors.js';
 import { GatewayError } from './gateway-error.js';
 import { parseJson } from './json-input.js';
 import { JsonSplitter } from './json-splitter.js';
@@ -45,6 +46,7 @@ async function sendBody(ctx: CallContext, call: SendingCall): Promise<void> {
 }
 
 async function* messages(ctx: CallContext): AsyncGenerator<Buffer> {
+  allowLongBody(ctx.req);
   const splitter = new JsonSplitter();
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   const text = (bytes?: Buffer): string => {

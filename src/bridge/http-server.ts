@@ -1,9 +1,9 @@
 import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { isErrno, messageOf } from '../base/errno.js';
 import { HubError } from '../model/hub-error.js';
+import { answerClientErrors, answerRow, refusalOf } from './client-errors.js';
 import { holdBody } from './linger.js';
 import { attachUpgrades, type Upgraded, type Upgrades } from './upgrades.js';
 
@@ -45,16 +45,25 @@ export function listenHttp(listener: RequestListener, options: HttpServerOptions
   const { host, port, headersTimeoutMs = 10_000, requestTimeoutMs = 30_000, maxHeaderSize, tls } = options;
   const settings = {
     ...(maxHeaderSize === undefined ? {} : { maxHeaderSize }),
+    // Not even when the environment asks for it: what two servers read differently smuggles requests.
+    insecureHTTPParser: false,
+    // Node's own refusal has no body.
+    requireHostHeader: false,
     headersTimeout: headersTimeoutMs,
     requestTimeout: requestTimeoutMs,
     connectionsCheckingInterval: Math.min(1000, headersTimeoutMs / 2),
   };
-  const server = tls === undefined ? createServer(settings, listener) : createSecure(tls, settings, listener);
-  server.on('clientError', answerClientError);
+  const take: RequestListener = (req, res) => {
+    const refusal = refusalOf(req);
+    if (refusal === undefined) listener(req, res);
+    else answerRow(res, refusal);
+  };
+  const server = tls === undefined ? createServer(settings, take) : createSecure(tls, settings, take);
   server.on('checkContinue', (req, res) => {
     holdBody(req, res);
-    listener(req, res);
+    take(req, res);
   });
+  answerClientErrors(server);
   const upgraded = options.upgrades === undefined ? undefined : attachUpgrades(server, options.upgrades);
   return new Promise((resolve, reject) => {
     // It stays for the server's life: a connection that cannot be accepted must not end the hub.
@@ -103,29 +112,3 @@ function closeServer(server: Server, upgraded: Upgraded | undefined, graceMs: nu
     server.closeIdleConnections();
   });
 }
-
-/** Answers what Node's parser refused, in the same JSON form as every other error. */
-function answerClientError(err: Error, socket: Duplex): void {
-  if (isErrno(err, 'ECONNRESET') || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const [status, code, message] = CLIENT_ERRORS[(err as NodeJS.ErrnoException).code ?? ''] ?? BAD_REQUEST;
-  const body = JSON.stringify({ code, message, details: [] });
-  const head = [
-    'Content-Type: application/json',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Connection: close',
-  ];
-  socket.end(`HTTP/1.1 ${status}\r\n${head.join('\r\n')}\r\n\r\n${body}`);
-}
-
-type ClientErrorRow = readonly [status: string, code: number, message: string];
-
-const BAD_REQUEST: ClientErrorRow = ['400 Bad Request', 3, 'the request is not valid HTTP'];
-
-const CLIENT_ERRORS: Readonly<Record<string, ClientErrorRow>> = {
-  HPE_INVALID_METHOD: ['501 Not Implemented', 12, 'Method Not Allowed'],
-  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 3, 'the headers are larger than 16 KiB'],
-  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 4, 'the request took too long to arrive'],
-};
