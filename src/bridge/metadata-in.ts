@@ -9,9 +9,8 @@ const PERMANENT = new Set(
   referer user-agent via warning`.split(/\s+/),
 );
 
-/** Keys that belong to the transport, and those by which the bridge itself speaks to the hub. */
-const RESERVED =
-  /^(:|grpc-|x-vmagent-|(content-type|te|host|connection|user-agent|transfer-encoding|content-length)$)/;
+/** Keys that belong to the transport. */
+const RESERVED = /^(:|grpc-|(content-type|te|host|connection|user-agent|transfer-encoding|content-length)$)/;
 
 /**
  * The metadata of a gRPC call from the headers of its HTTP request, by grpc-gateway's rules, and

@@ -26,6 +26,12 @@ describe('HTTP guard', () => {
     ['a POST without a body or type', { method: 'POST', path: '/tasks' }, 200],
     ['its own origin', post({ ...json, Host: 'localhost:1', Origin: 'http://localhost:1' }), 200],
     ['a rebound name', post({ ...json, Host: 'evil.example:9091' }), 421, 'HOST_NOT_ALLOWED'],
+    [
+      'a rebound name at a path without a route',
+      { path: '/nothing', headers: { Host: 'evil.example' } },
+      421,
+      'HOST_NOT_ALLOWED',
+    ],
     ['a trailing dot', post({ ...json, Host: 'localhost.:9091' }), 421, 'HOST_NOT_ALLOWED'],
     ['another loopback address', post({ ...json, Host: '127.1:9091' }), 421, 'HOST_NOT_ALLOWED'],
     ['the address 0.0.0.0', { path: '/health', headers: { Host: '0.0.0.0:9091' } }, 421, 'HOST_NOT_ALLOWED'],

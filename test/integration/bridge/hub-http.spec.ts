@@ -172,6 +172,7 @@ describe('REST door of the hub', () => {
       const unknown = await ask(door.port, { path: '/nope' });
       expect(unknown.json()).to.include({ code: 5, message: 'Not Found', error: 'Not Found' });
       expect((await ask(door.port, { method: 'PUT', path: '/agents' })).status).to.equal(501);
+      expect(unknown.headers).to.not.have.any.keys('x-powered-by', 'etag');
       expect((await ask(door.port, { path: '/tasks/%zz' })).status).to.equal(400);
     });
   });
