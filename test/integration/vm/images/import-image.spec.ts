@@ -94,7 +94,9 @@ describe('importImage', function () {
     expect(await refusal(take(join(dir, 'apart.qcow2')))).contain('its data is in another file');
   });
 
-  it('refuses an encrypted image', async () => {
+  it('refuses an encrypted image', async function () {
+    // Its key is made slow on purpose.
+    this.timeout(120_000);
     const secret = ['--object', 'secret,id=s,data=secret'];
     const luks = 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10';
     qemuImg('create', '-q', ...secret, '-f', 'qcow2', '-o', luks, 'locked.qcow2', '4M');
