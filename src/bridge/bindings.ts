@@ -9,6 +9,7 @@ import {
 } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { messageOf } from '../base/errno.js';
 import { resolvePath } from './path-params.js';
 import type { Route } from './router.js';
 import { parseTemplate } from './template.js';
@@ -26,6 +27,8 @@ export interface Binding {
   readonly responseBody: DescField | undefined;
   /** Field paths, in proto names, that the query may not set. */
   readonly taken: readonly string[];
+  /** Whether there is any field that the query may set; else it is not looked at. */
+  readonly takesQuery: boolean;
 }
 
 /** Where the body goes: nowhere, into the whole message, or into one field. */
@@ -65,7 +68,7 @@ function unboundRoute(method: DescMethod): Route<Binding> {
   const grpcPath = `/${method.parent.typeName}/${method.name}`;
   const target: Binding = {
     ...{ method, grpcPath, httpMethod: 'POST', path: grpcPath, body: { kind: 'message' } as const },
-    ...{ responseBody: undefined, taken: [] },
+    ...{ responseBody: undefined, taken: [], takesQuery: false },
   };
   return { method: 'POST', template: parseTemplate(grpcPath), target };
 }
@@ -74,7 +77,7 @@ function readRule(method: DescMethod, rule: ReflectMessage): Route<Binding>[] {
   const main = readBinding(method, rule);
   const additional = [...(listOf(rule, 'additional_bindings') as ReflectMessage[])];
   if (additional.some((inner) => listOf(inner, 'additional_bindings').length > 0)) {
-    throw new Error(`${method}: additional_bindings may not be nested`);
+    throw new Error(`${method}: additional_bindings may not hold additional_bindings`);
   }
   return [...(main === undefined ? [] : [main]), ...additional.map((inner) => required(method, inner))];
 }
@@ -85,57 +88,82 @@ function required(method: DescMethod, rule: ReflectMessage): Route<Binding> {
   return route;
 }
 
-function readBinding(method: DescMethod, rule: ReflectMessage): Route<Binding> | undefined {
+/** The pattern of a rule; undefined when it has none. */
+function readPattern(rule: ReflectMessage): { kind: string; httpMethod: string; path: string } | undefined {
   const pattern = rule.desc.oneofs[0] === undefined ? undefined : rule.oneofCase(rule.desc.oneofs[0]);
   if (pattern === undefined) return undefined;
-  const custom = pattern.fieldKind === 'message' ? rule.get(pattern) : undefined;
-  const httpMethod = custom === undefined ? pattern.name.toUpperCase() : textOf(custom, 'kind');
-  const path = custom === undefined ? textOf(rule, pattern.name) : textOf(custom, 'path');
-  const template = parseTemplate(path);
-  const captured = template.captures.map((capture) => capture.field);
-  checkCaptures(method, captured);
-  const body = readBody(method, httpMethod, textOf(rule, 'body'));
-  const responseField = textOf(rule, 'response_body');
-  const target: Binding = {
-    method,
-    grpcPath: `/${method.parent.typeName}/${method.name}`,
-    httpMethod,
-    path,
-    body,
-    responseBody: responseField === '' ? undefined : resolvePath(method.output, responseField).at(-1),
-    taken: body.kind === 'field' ? [...captured, body.field.name] : captured,
-  };
-  return { method: httpMethod, template, target };
+  const { name: kind } = pattern;
+  if (pattern.fieldKind === 'message') {
+    const custom = rule.get(pattern);
+    return { kind, httpMethod: textOf(custom, 'kind'), path: textOf(custom, 'path') };
+  }
+  const path = textOf(rule, kind);
+  return path === '' ? undefined : { kind, httpMethod: kind.toUpperCase(), path };
 }
 
-function readBody(method: DescMethod, httpMethod: string, body: string): BodyRule {
-  if (body === '') return { kind: 'none' };
-  if (httpMethod === 'GET' || httpMethod === 'DELETE') {
-    throw new Error(`${method}: a ${httpMethod} rule may not have a body`);
+function readBinding(method: DescMethod, rule: ReflectMessage): Route<Binding> | undefined {
+  const pattern = readPattern(rule);
+  if (pattern === undefined) return undefined;
+  const { kind, httpMethod, path } = pattern;
+  try {
+    const template = parseTemplate(path);
+    const captured = template.captures.map((capture) => capture.field);
+    checkCaptures(method, captured);
+    const body = readBody(method, kind, textOf(rule, 'body'));
+    const taken = body.kind === 'field' ? [...captured, body.field.name] : captured;
+    const target: Binding = {
+      ...{ method, grpcPath: `/${method.parent.typeName}/${method.name}`, httpMethod, path, body, taken },
+      responseBody: readResponseBody(method, textOf(rule, 'response_body')),
+      takesQuery: body.kind !== 'message' && method.input.fields.some(({ name }) => !taken.includes(name)),
+    };
+    return { method: httpMethod, template, target };
+  } catch (err) {
+    throw new Error(`${method}, ${httpMethod} ${path}: ${messageOf(err)}`, { cause: err });
   }
+}
+
+function readBody(method: DescMethod, kind: string, body: string): BodyRule {
+  if (body === '') return { kind: 'none' };
+  if (kind === 'get' || kind === 'delete') throw new Error(`a ${kind} rule may not have a body`);
   if (body === '*') return { kind: 'message' };
   const [field, ...rest] = resolvePath(method.input, body);
-  if (field === undefined || rest.length > 0) throw new Error(`${method}: body "${body}" is not a field`);
+  if (field === undefined || rest.length > 0) {
+    throw new Error(`the body "${body}" must be "*" or a field of the request itself`);
+  }
   return { kind: 'field', field };
 }
 
+function readResponseBody(method: DescMethod, path: string): DescField | undefined {
+  if (path === '' || path === '*') return undefined;
+  const [field, ...rest] = resolvePath(method.output, path);
+  if (rest.length > 0) throw new Error(`the response_body "${path}" must be a field of the answer itself`);
+  return field;
+}
+
+/** Messages that a path parameter may be. */
+const IN_PATHS =
+  /^google\.protobuf\.(Timestamp|Duration|(Double|Float|U?Int(64|32)|Bool|String|Bytes)Value)$/;
+
 function checkCaptures(method: DescMethod, captured: readonly string[]): void {
   const streams = method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming';
-  if (streams && captured.length > 0)
-    throw new Error(`${method}: cannot use path parameter in client streaming`);
+  if (streams && captured.length > 0) {
+    throw new Error('a method whose requests are a stream cannot have path parameters');
+  }
   for (const path of captured) {
     const last = resolvePath(method.input, path).at(-1);
-    const plainMessage = last?.message !== undefined && !last.message.typeName.startsWith('google.protobuf.');
-    if (plainMessage || last?.fieldKind === 'map')
-      throw new Error(`${method}: "${path}" cannot be a path parameter`);
+    if (last?.fieldKind === 'map' || (last?.message !== undefined && !IN_PATHS.test(last.message.typeName))) {
+      throw new Error(
+        `"${path}" is a message, which cannot be a path parameter; use a scalar such as string`,
+      );
+    }
   }
 }
 
 function checkUnique(routes: readonly Route<Binding>[]): void {
   const seen = new Set<string>();
   for (const { target } of routes) {
-    const key = `${target.method.parent.typeName} ${target.httpMethod} ${target.path}`;
-    if (seen.has(key)) throw new Error(`${key} is bound twice`);
+    const key = `${target.httpMethod} ${target.path} of ${target.method.parent.typeName}`;
+    if (seen.has(key)) throw new Error(`${target.method}, ${key}: the same method and path are bound twice`);
     seen.add(key);
   }
 }

@@ -16,7 +16,7 @@ export interface CallContext {
   readonly cursor: StreamCursor | undefined;
   readonly metadata: Metadata;
   readonly options: CallOptions;
-  readonly parts: Omit<RequestParts, 'body' | 'isForm'>;
+  readonly parts: Omit<RequestParts, 'body' | 'formType'>;
   readonly build: BuildOptions;
   readonly style: ResponseStyle;
   readonly bodyLimit: number;

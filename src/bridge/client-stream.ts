@@ -1,10 +1,8 @@
-import type { JsonValue } from '@bufbuild/protobuf';
 import type { SendingCall } from './backend.js';
 import { bodyChunks } from './body.js';
 import type { CallContext } from './call-context.js';
 import { allowLongBody } from './client-errors.js';
 import { GatewayError } from './gateway-error.js';
-import { parseJson } from './json-input.js';
 import { JsonSplitter } from './json-splitter.js';
 import { encodeJson } from './request.js';
 import { createStreamWriter, drained, pipeStream } from './server-stream.js';
@@ -66,6 +64,5 @@ async function* messages(ctx: CallContext): AsyncGenerator<Buffer> {
 
 /** One JSON value of a client stream as its message. @throws GatewayError (INVALID_ARGUMENT). */
 export function encodeValue(ctx: Pick<CallContext, 'binding' | 'build'>, part: string): Buffer {
-  const json: JsonValue | undefined = parseJson(part);
-  return encodeJson(ctx.binding, json ?? {}, ctx.build);
+  return encodeJson(ctx.binding, part, ctx.build);
 }

@@ -1,14 +1,24 @@
+import { goQuote } from './go-quote.js';
+
 /** JSON that is not well formed, or too deep. The message is that of Go's encoding/json where it has one. */
 export class JsonSyntaxError extends Error {
   override readonly name = 'JsonSyntaxError';
+
+  /** @param at where the text goes wrong. */
+  constructor(
+    message: string,
+    readonly at: number,
+  ) {
+    super(message);
+  }
 }
 
 /** Deepest nesting of objects and arrays in a body. */
 export const MAX_JSON_DEPTH = 32;
 
 /**
- * Finds the end of the first JSON value of a text, checking its form, its depth and that no object names a key
- * twice. What stands behind it is not looked at.
+ * Finds the end of the first JSON value of a text, checking its form and its depth. What stands behind it is not
+ * looked at.
  *
  * @returns where the value starts and ends, or undefined when the text is blank.
  * @throws JsonSyntaxError.
@@ -39,7 +49,7 @@ class Scanner {
 
   value(depth: number): void {
     if (depth > this.maxDepth)
-      throw new JsonSyntaxError(`JSON is nested deeper than ${this.maxDepth} levels`);
+      throw new JsonSyntaxError(`JSON is nested deeper than ${this.maxDepth} levels`, this.at);
     const first = this.text[this.at];
     if (first === '{') this.object(depth);
     else if (first === '[') this.array(depth);
@@ -52,7 +62,6 @@ class Scanner {
   }
 
   private object(depth: number): void {
-    const seen = new Set<string>();
     this.at++;
     this.skipSpace();
     if (this.text[this.at] === '}') {
@@ -60,18 +69,14 @@ class Scanner {
       return;
     }
     for (;;) {
-      this.member(depth, seen);
+      this.member(depth);
       if (this.closes('}', 'after object key:value pair')) return;
     }
   }
 
-  private member(depth: number, seen: Set<string>): void {
+  private member(depth: number): void {
     if (this.text[this.at] !== '"') this.fail('looking for beginning of object key string');
-    const start = this.at;
     this.string();
-    const name: string = JSON.parse(this.text.slice(start, this.at));
-    if (seen.has(name)) throw new JsonSyntaxError(`duplicate field ${JSON.stringify(name)}`);
-    seen.add(name);
     this.skipSpace();
     if (this.text[this.at] !== ':') this.fail('after object key');
     this.at++;
@@ -159,17 +164,18 @@ class Scanner {
   }
 
   private fail(where: string): never {
-    const found = this.text[this.at];
-    if (found === undefined) throw new JsonSyntaxError('unexpected EOF');
-    throw new JsonSyntaxError(`invalid character ${quoteCharacter(found)} ${where}`);
+    const found = this.text.codePointAt(this.at);
+    if (found === undefined) throw new JsonSyntaxError('unexpected EOF', this.at);
+    throw new JsonSyntaxError(`invalid character ${quoteCharacter(found)} ${where}`, this.at);
   }
 }
 
-function quoteCharacter(char: string): string {
-  if (char === "'") return "'\\''";
-  if (char === '"') return "'\"'";
-  const code = char.charCodeAt(0);
-  const known = { 7: 'a', 8: 'b', 9: 't', 10: 'n', 11: 'v', 12: 'f', 13: 'r', 92: '\\' }[code];
-  if (known !== undefined) return `'\\${known}'`;
-  return code < 0x20 || code === 0x7f ? `'\\x${code.toString(16).padStart(2, '0')}'` : `'${char}'`;
+/** Go looks at bytes: of a character outside ASCII it quotes the first byte. */
+function quoteCharacter(code: number): string {
+  if (code === 0x27) return "'\\''";
+  if (code === 0x22) return "'\"'";
+  if (code < 0x80) return `'${goQuote(String.fromCharCode(code)).slice(1, -1)}'`;
+  const first =
+    code >= 0xdc80 && code <= 0xdcff ? code - 0xdc00 : (Buffer.from(String.fromCodePoint(code))[0] ?? 0);
+  return `'${goQuote(String.fromCharCode(first)).slice(1, -1)}'`;
 }

@@ -1,7 +1,8 @@
 import type { DescField, DescMessage, Registry } from '@bufbuild/protobuf';
 import type { ReflectMessage } from '@bufbuild/protobuf/reflect';
-import { findField, PATH_RULES, parseText } from './fields.js';
+import { PATH_RULES, parseText } from './fields.js';
 import { GatewayError } from './gateway-error.js';
+import { goQuote } from './go-quote.js';
 import { setQueryParameter } from './query.js';
 import { ParseError } from './scalars.js';
 
@@ -39,28 +40,25 @@ export function resolvePath(desc: DescMessage, path: string): DescField[] {
 }
 
 function setParameter(message: ReflectMessage, name: string, text: string, registry: Registry): void {
-  const field = findField(message.desc, name);
+  const field = message.desc.fields.find((candidate) => candidate.name === name);
   if (field === undefined) {
-    clearPath(message, resolvePath(message.desc, name));
+    // Paths into messages go by the rules of queries.
     setQueryParameter(message, name.split('.'), [text], registry);
-  } else if (field.fieldKind === 'list') {
+    return;
+  }
+  checkOneof(message, field);
+  if (field.fieldKind === 'list') {
     message.clear(field);
     const list = message.get(field);
-    if (text !== '')
-      for (const item of text.split(',')) list.add(parseText(field, item, PATH_RULES, registry));
+    for (const item of text.split(',')) list.add(parseText(field, item, PATH_RULES, registry));
   } else {
     message.set(field, parseText(field, text, PATH_RULES, registry));
   }
 }
 
-/** The path wins over the body, so that a oneof set there does not stand in its way. */
-function clearPath(message: ReflectMessage, [field, ...rest]: readonly DescField[]): void {
-  if (field === undefined || !message.isSet(field)) return;
-  if (rest.length === 0 || field.fieldKind !== 'message') {
-    message.clear(field);
-    return;
-  }
-  const child = message.get(field);
-  clearPath(child, rest);
-  message.set(field, child);
+/** A body may not have set another member of the parameter's oneof. */
+function checkOneof(message: ReflectMessage, field: DescField): void {
+  const set = field.oneof === undefined ? undefined : message.oneofCase(field.oneof);
+  if (set === undefined || set === field) return;
+  throw GatewayError.badRequest(`the path sets ${goQuote(field.name)}, but the body ${goQuote(set.name)}`);
 }

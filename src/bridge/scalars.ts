@@ -1,3 +1,5 @@
+import { goQuote } from './go-quote.js';
+
 /** Whether integers may be written as in Go source (`0x10`, `010`), as in path parameters. */
 export type IntegerBase = 'any' | 'decimal';
 
@@ -27,14 +29,28 @@ export function parseUnsigned(text: string, bits: 32 | 64, base: IntegerBase): b
 /** @throws ParseError with the text of Go's strconv.ParseFloat. */
 export function parseFloating(text: string, bits: 32 | 64): number {
   if (/^[+-]?inf(inity)?$/i.test(text)) return text.startsWith('-') ? -Infinity : Infinity;
-  if (/^[+-]?nan$/i.test(text)) return Number.NaN;
-  if (!/^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(text))
-    throw failure('ParseFloat', text, 'invalid syntax');
-  const value = Number(text);
-  if (!Number.isFinite(bits === 32 ? Math.fround(value) : value)) {
-    throw failure('ParseFloat', text, 'value out of range');
-  }
-  return value;
+  if (/^nan$/i.test(text)) return Number.NaN;
+  const value = HEXADECIMAL.test(text) ? hexadecimal(text) : decimal(text);
+  if (value === undefined) throw failure('ParseFloat', text, 'invalid syntax');
+  const rounded = bits === 32 ? Math.fround(value) : value;
+  if (!Number.isFinite(rounded)) throw failure('ParseFloat', text, 'value out of range');
+  return rounded;
+}
+
+const HEXADECIMAL = /^([+-]?)0x(?=[._0-9a-f]*[0-9a-f])([_0-9a-f]*)(?:\.([_0-9a-f]*))?p([+-]?\d+)$/i;
+
+function decimal(text: string): number | undefined {
+  return /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
+}
+
+/** Go's hexadecimal floats, such as 0x1.8p1; underscores may separate digits. */
+function hexadecimal(text: string): number | undefined {
+  const [, sign = '', whole = '', fraction = '', exponent = ''] = HEXADECIMAL.exec(text) ?? [];
+  if (/_(_|\.|p|$)|\._/i.test(text) || text.length > MOST_DIGITS) return undefined;
+  const digits = `${whole}${fraction}`.replaceAll('_', '');
+  const places = fraction.replaceAll('_', '').length;
+  const value = Number.parseInt(digits, 16) * 2 ** (Number(exponent) - 4 * places);
+  return sign === '-' ? -value : value;
 }
 
 /** @throws ParseError with the text of Go's strconv.ParseBool. */
@@ -44,46 +60,10 @@ export function parseBoolean(text: string): boolean {
   throw failure('ParseBool', text, 'invalid syntax');
 }
 
-/** Standard or URL-safe base64; padding is required. @throws ParseError. */
-export function parseBase64(text: string): Uint8Array {
-  const shape = /^[A-Za-z0-9+/]*={0,2}$/;
-  const standard = text.replaceAll('-', '+').replaceAll('_', '/');
-  const mixed = /[-_]/.test(text) && /[+/]/.test(text);
-  if (mixed || standard.length % 4 !== 0 || !shape.test(standard))
-    throw new ParseError('illegal base64 data');
-  return new Uint8Array(Buffer.from(standard, 'base64'));
-}
-
-/** A duration by Go's time.ParseDuration (`1h2m`, `-1.5s`) in nanoseconds. @throws ParseError. */
-export function parseGoDuration(text: string): bigint {
-  const shape = /^([+-]?)(0|(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/;
-  const match = text.length > MOST_DIGITS ? null : shape.exec(text);
-  if (match === null) throw new ParseError(`time: invalid duration ${JSON.stringify(text)}`);
-  let nanos = 0n;
-  for (const [, whole = '', fraction = '', unit = ''] of (match[2] ?? '').matchAll(
-    /(\d*)\.?(\d*)(ns|us|µs|μs|ms|s|m|h)/g,
-  )) {
-    const scale = NANOS[unit] ?? 0n;
-    nanos +=
-      BigInt(whole || '0') * scale + (BigInt(fraction || '0') * scale) / 10n ** BigInt(fraction.length);
-  }
-  if (nanos > 2n ** 63n - 1n) throw new ParseError(`time: invalid duration ${JSON.stringify(text)}`);
-  return match[1] === '-' ? -nanos : nanos;
-}
-
-const NANOS: Readonly<Record<string, bigint>> = {
-  ns: 1n,
-  us: 1_000n,
-  µs: 1_000n,
-  μs: 1_000n,
-  ms: 1_000_000n,
-  s: 1_000_000_000n,
-  m: 60_000_000_000n,
-  h: 3_600_000_000_000n,
-};
-
 /** More characters than any number needs that is not out of range; reading one takes the square of its length. */
 const MOST_DIGITS = 1000;
+/** Outside of every range. */
+const TOO_LARGE = 2n ** 64n;
 
 function magnitude(text: string, base: IntegerBase): bigint | undefined {
   if (text.length > MOST_DIGITS) return /^[0-9_]+$/.test(text) ? TOO_LARGE : undefined;
@@ -94,9 +74,6 @@ function magnitude(text: string, base: IntegerBase): bigint | undefined {
   return /^0[0-7]+$/.test(plain) ? BigInt(`0o${plain.slice(1)}`) : undefined;
 }
 
-/** Outside of every range. */
-const TOO_LARGE = 2n ** 64n;
-
 function failure(fn: string, text: string, why: string): ParseError {
-  return new ParseError(`strconv.${fn}: parsing ${JSON.stringify(text)}: ${why}`);
+  return new ParseError(`strconv.${fn}: parsing ${goQuote(text)}: ${why}`);
 }

@@ -40,7 +40,7 @@ async function runServerStream(ctx: SocketContext, reader: SocketReader, writer:
   const frame = binding.body.kind === 'none' ? '' : await firstFrame(reader);
   reader.ignoreRest();
   if (writer.gone) return;
-  const request = buildRequest(binding, { ...parts, body: Buffer.from(frame), isForm: false }, build);
+  const request = buildRequest(binding, { ...parts, body: Buffer.from(frame), formType: undefined }, build);
   await pipeStream(writer, backend.makeServerStreamRequest(binding.grpcPath, request, metadata, ctx.options));
 }
 

@@ -8,7 +8,7 @@ import { GatewayError } from './gateway-error.js';
 import { fieldToJson, messageToJson } from './json-output.js';
 import type { JsonEscaping } from './json-text.js';
 import { metadataHeaders, trailerHeaders } from './metadata-out.js';
-import { buildRequest } from './request.js';
+import { buildRequest, type RequestParts } from './request.js';
 import { respond } from './respond.js';
 
 /** What a unary call came back with. */
@@ -29,13 +29,10 @@ export async function handleUnary(ctx: CallContext): Promise<void> {
 }
 
 /** Reads the body of a request that is decoded as a whole. */
-export async function readParts(ctx: CallContext): Promise<{ body: Buffer; isForm: boolean }> {
-  const type = ctx.req.headers['content-type'] ?? '';
+export async function readParts(ctx: CallContext): Promise<Pick<RequestParts, 'body' | 'formType'>> {
   const mayBeForm = ['POST', 'PUT', 'PATCH'].includes(ctx.req.method ?? '');
-  return {
-    body: await readBody(ctx.req, ctx.bodyLimit),
-    isForm: mayBeForm && /^application\/x-www-form-urlencoded\s*(;|$)/i.test(type),
-  };
+  const formType = mayBeForm ? (ctx.req.headers['content-type'] ?? '') : undefined;
+  return { body: await readBody(ctx.req, ctx.bodyLimit), formType };
 }
 
 /** Starts a call with one answer and waits for it. @throws GatewayError. */

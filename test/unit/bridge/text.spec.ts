@@ -1,10 +1,11 @@
 import { expect } from 'chai';
 import { parseRange } from '../../../src/bridge/byte-range.js';
+import { parseGoDuration } from '../../../src/bridge/go-time.js';
 import { scanJson } from '../../../src/bridge/json-scan.js';
 import { JsonSplitter } from '../../../src/bridge/json-splitter.js';
 import { numberText, quote } from '../../../src/bridge/json-text.js';
 import { decodePercent, hasBadUtf8 } from '../../../src/bridge/percent.js';
-import { parseGoDuration, parseInteger } from '../../../src/bridge/scalars.js';
+import { parseInteger } from '../../../src/bridge/scalars.js';
 
 describe('scanJson', () => {
   it('finds the first value and ignores what follows', () => {
@@ -23,7 +24,6 @@ describe('scanJson', () => {
     ['{"s":"\\q"}', "invalid character 'q' in string escape code"],
     ["{'s':1}", "invalid character '\\'' looking for beginning of object key string"],
     ['\u001f', "invalid character '\\x1f' looking for beginning of value"],
-    ['{"a":1,"\\u0061":2}', 'duplicate field "a"'],
     ['['.repeat(34), 'JSON is nested deeper than 32 levels'],
   ];
   for (const [text, message] of bad) {
@@ -98,8 +98,8 @@ describe('Go scalars', () => {
   });
 
   it('reads durations', () => {
-    expect(parseGoDuration('-1h2m1.5s')).to.equal(-3_721_500_000_000n);
-    expect(() => parseGoDuration('1d')).to.throw('invalid duration');
+    expect(parseGoDuration('-1h2m1.5s')).to.deep.equal({ seconds: -3721n, nanos: -500_000_000 });
+    expect(() => parseGoDuration('1d')).to.throw('unknown unit "d" in duration "1d"');
   });
 });
 
