@@ -121,7 +121,10 @@ class DescriptorBridge implements Bridge {
     this.cursors = readCursors(this.registry, options.streamCursors);
     const routes = readBindings(this.registry, options.unboundMethods);
     this.bindings = routes.map((route) => route.target);
-    this.style = { registry: this.registry, legacyErrorField, headers };
+    this.style = {
+      ...{ registry: this.registry, legacyErrorField, headers },
+      transportHeaders: options.transportHeaders ?? false,
+    };
     const { unescaping, methodOverride = true, methodNotAllowed = 501 } = options;
     if (options.webSockets !== undefined) this.webSockets = this.openWebSockets(routes, options.webSockets);
     const extra = extraRoutes.map(
@@ -203,8 +206,7 @@ class DescriptorBridge implements Bridge {
     const { rejectUnknownFields = false, fieldViolations = false, prepareBody } = this.options;
     setsFields(req, binding.method.input);
     const timeoutMs = grpcTimeoutMs(req);
-    const metadata = metadataFromHeaders(req);
-    if (timeoutMs !== undefined && timeoutMs <= 0) throw new GatewayError(4, 'context deadline exceeded');
+    const metadata = metadataFromHeaders(req, this.options.forwardedHeaders);
     return {
       req,
       backend: this.options.backend,
@@ -221,6 +223,7 @@ class DescriptorBridge implements Bridge {
         rejectUnknownFields:
           rejectUnknownFields === true || (rejectUnknownFields === 'on-request' && asksStrict(req)),
         fieldViolations,
+        maxDepth: this.options.maxJsonDepth,
         prepareBody,
       },
       style: this.style,
@@ -237,7 +240,7 @@ class DescriptorBridge implements Bridge {
   ): Promise<void> {
     const { backend, caller } = this.options;
     const { style } = this;
-    const metadata = () => metadataFromHeaders(req);
+    const metadata = () => metadataFromHeaders(req, this.options.forwardedHeaders);
     const options = { caller: caller?.(req) };
     await extra.handle({ req, res, params, query, metadata, backend, options, style });
   }

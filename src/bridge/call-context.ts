@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Metadata } from '@grpc/grpc-js';
 import type { Backend, CallOptions } from './backend.js';
 import type { Binding } from './bindings.js';
+import { GatewayError } from './gateway-error.js';
 import type { BuildOptions, RequestParts } from './request.js';
 import type { ResponseStyle } from './respond.js';
 import type { StreamCursor } from './stream-cursor.js';
@@ -20,6 +21,13 @@ export interface CallContext {
   readonly build: BuildOptions;
   readonly style: ResponseStyle;
   readonly bodyLimit: number;
+}
+
+/** @throws GatewayError (DEADLINE_EXCEEDED) when there is no time left to call. */
+export function checkDeadline({ deadline }: CallOptions): void {
+  if (deadline !== undefined && deadline.getTime() <= Date.now()) {
+    throw new GatewayError(4, 'context deadline exceeded');
+  }
 }
 
 /** Cancels a call when the client goes away before it was answered. */

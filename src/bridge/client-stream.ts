@@ -1,6 +1,6 @@
 import type { SendingCall } from './backend.js';
 import { bodyChunks } from './body.js';
-import type { CallContext } from './call-context.js';
+import { type CallContext, checkDeadline } from './call-context.js';
 import { allowLongBody } from './client-errors.js';
 import { GatewayError } from './gateway-error.js';
 import { JsonSplitter } from './json-splitter.js';
@@ -11,6 +11,7 @@ import { answerUnary, settleUnary } from './unary.js';
 /** Answers a request to a client-streaming method: the body is a run of JSON values. @throws GatewayError. */
 export async function handleClientStream(ctx: CallContext): Promise<void> {
   let failure: unknown;
+  checkDeadline(ctx.options);
   const result = settleUnary(ctx, (done) => {
     const { backend, binding, metadata } = ctx;
     const call = backend.makeClientStreamRequest(binding.grpcPath, metadata, ctx.options, done);
@@ -32,6 +33,7 @@ export async function handleClientStream(ctx: CallContext): Promise<void> {
  * value ends the sending and nothing else, as in grpc-gateway.
  */
 export async function handleBidi(ctx: CallContext): Promise<void> {
+  checkDeadline(ctx.options);
   const { backend, binding, metadata } = ctx;
   const call = backend.makeBidiStreamRequest(binding.grpcPath, metadata, ctx.options);
   void sendBody(ctx, call).catch(() => call.end());

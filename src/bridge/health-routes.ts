@@ -14,11 +14,22 @@ export const healthzRoute: ExtraRoute = {
   method: 'GET',
   path: '/healthz',
   handle: async (request) => {
-    const service = parseQuery(request.query).get('service')?.[0] ?? '';
+    const service = parameter(request.query, 'service');
     await requireServing(request.backend, service);
     answerText(request, '{"status":"SERVING"}\n');
   },
 };
+
+/** The first value of a parameter. Parameters that are broken do not count. */
+function parameter(query: string, name: string): string {
+  const values = new Map<string, string[]>();
+  try {
+    parseQuery(query, values);
+  } catch (err) {
+    if (!(err instanceof GatewayError)) throw err;
+  }
+  return values.get(name)?.[0] ?? '';
+}
 
 /** `GET /readyz`: 200 when the hub takes work, 503 while it starts, stops or cannot be reached. */
 export const readyzRoute: ExtraRoute = {

@@ -47,6 +47,7 @@ export function createHubHttp(options: HubHttpOptions): HubHttp {
     legacyErrorField: true,
     fieldViolations: true,
     methodOverride: false,
+    forwardedHeaders: ['idempotency-key'],
     rejectUnknownFields: 'on-request',
     webSockets: {},
     headers: [

@@ -11,8 +11,10 @@ import {
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
 import { GatewayError, type PackedDetail } from './gateway-error.js';
+import { PROTO } from './json-error.js';
 import { byBytes, type JsonEscaping, quote } from './json-text.js';
-import { textForm, type ValueStyle, valueWriter } from './json-values.js';
+import { TEXT_WRITERS } from './json-texts.js';
+import { type ValueStyle, valueWriter } from './json-values.js';
 
 /** What every part of one JSON text shares. */
 interface Emitter extends ValueStyle {
@@ -203,13 +205,13 @@ function messageWriter(desc: DescMessage): ItemWriter {
 }
 
 function wellKnownWriter(desc: DescMessage): Writer<string> | undefined {
+  const write = TEXT_WRITERS[desc.typeName];
+  if (write !== undefined) return ({ escaping }, message) => quote(write(message as never), escaping);
   switch (desc.typeName) {
     case 'google.protobuf.Any':
       return emitAny;
-    case 'google.protobuf.Timestamp':
-    case 'google.protobuf.Duration':
-    case 'google.protobuf.FieldMask':
-      return (emitter, message) => quote(textForm(desc, message as unknown as Message), emitter.escaping);
+    case 'google.protobuf.Empty':
+      return () => '{}';
     case 'google.protobuf.Value':
       return (emitter, message) => emitDynamic(emitter, desc, message);
     case 'google.protobuf.Struct':
@@ -232,12 +234,15 @@ function emitDynamic(emitter: Emitter, desc: DescMessage, message: Properties): 
     const value = write(emitter, message);
     if (value !== undefined) return value;
   }
-  throw new GatewayError(2, 'proto: google.protobuf.Value: none of the oneof fields is set');
+  throw new GatewayError(2, `${PROTO}google.protobuf.Value: none of the oneof fields is set`);
 }
 
 function emitAny(emitter: Emitter, message: Properties): string {
   const { typeUrl, value } = message;
-  if (typeof typeUrl !== 'string' || typeUrl === '') return '{}';
+  if (typeof typeUrl !== 'string' || typeUrl === '') {
+    if ((value as Uint8Array).length === 0) return '{}';
+    throw new GatewayError(2, `${PROTO}google.protobuf.Any: google.protobuf.Any.type_url must be set`);
+  }
   return detailToJson(emitter, { typeUrl, value: value as Uint8Array });
 }
 

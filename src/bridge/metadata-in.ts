@@ -1,6 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { Metadata } from '@grpc/grpc-js';
 import { GatewayError } from './gateway-error.js';
+import { goBase64 } from './go-base64.js';
+import { parseTarget } from './request-target.js';
+import { ParseError } from './scalars.js';
 
 /** Headers that are handed on as `grpcgateway-<name>`, grpc-gateway's permanent list. */
 const PERMANENT = new Set(
@@ -13,23 +16,37 @@ const PERMANENT = new Set(
 const RESERVED = /^(:|grpc-|(content-type|te|host|connection|user-agent|transfer-encoding|content-length)$)/;
 
 /**
- * The metadata of a gRPC call from the headers of its HTTP request, by grpc-gateway's rules, and
- * `Idempotency-Key` as `idempotency-key`.
+ * The metadata of a gRPC call from the headers of its HTTP request, by grpc-gateway's rules.
  *
+ * @param forwarded names of headers, in lower case, that are handed on under their own names.
  * @throws GatewayError for `Grpc-Metadata-` headers that cannot be metadata.
  */
-export function metadataFromHeaders(req: IncomingMessage): Metadata {
+export function metadataFromHeaders(req: IncomingMessage, forwarded: readonly string[] = []): Metadata {
   const metadata = new Metadata();
   const { rawHeaders } = req;
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2)
-    addHeader(metadata, (rawHeaders[i] ?? '').toLowerCase(), rawHeaders[i + 1] ?? '');
-  const forwardedHost = req.headers['x-forwarded-host'] ?? req.headers.host;
-  if (typeof forwardedHost === 'string' && isPrintable(forwardedHost))
-    metadata.add('x-forwarded-host', forwardedHost);
+  let hasEmptyKey = false;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const [name, value] = [(rawHeaders[i] ?? '').toLowerCase(), rawHeaders[i + 1] ?? ''];
+    hasEmptyKey ||= name === PREFIX && isPrintable(value);
+    addHeader(metadata, name, value, forwarded);
+  }
+  if (hasEmptyKey) throw new GatewayError(13, 'there is an empty key in the header');
+  addForwarded(metadata, 'x-forwarded-host', forwardedHost(req));
   const peer = (req.socket.remoteAddress ?? '').replace(/^::ffff:/, '');
-  const forwardedFor = [...allValues(req, 'x-forwarded-for'), ...(peer === '' ? [] : [peer])].join(', ');
-  if (forwardedFor !== '' && isPrintable(forwardedFor)) metadata.add('x-forwarded-for', forwardedFor);
+  const hops = [...allValues(req, 'x-forwarded-for'), ...(peer === '' ? [] : [peer])];
+  addForwarded(metadata, 'x-forwarded-for', hops.join(', '));
   return metadata;
+}
+
+/** The host of a target that is a whole URL counts more than the header. */
+function forwardedHost(req: IncomingMessage): string {
+  const { url = '/' } = req;
+  const host = allValues(req, 'x-forwarded-host')[0] ?? '';
+  return host || (url.startsWith('/') ? '' : parseTarget(url).host) || (req.headers.host ?? '');
+}
+
+function addForwarded(metadata: Metadata, key: string, value: string): void {
+  if (value !== '' && isPrintable(value)) metadata.add(key, value);
 }
 
 /**
@@ -41,9 +58,12 @@ export function grpcTimeoutMs(req: IncomingMessage): number | undefined {
   const text = allValues(req, 'grpc-timeout')[0];
   if (text === undefined || text === '') return undefined;
   const match = /^([+-]?\d+)([HMSmun])$/.exec(text);
-  if (match === null) throw GatewayError.badRequest(`invalid grpc-timeout: ${text}`);
+  const count = BigInt(match?.[1] ?? '0');
+  if (match === null || BigInt.asIntN(64, count) !== count) {
+    throw GatewayError.badRequest(`invalid grpc-timeout: ${text}`);
+  }
   // Go computes in 64-bit nanoseconds that wrap around: a huge time-out is over at once.
-  const nanos = BigInt.asIntN(64, BigInt(match[1] ?? '0') * (UNIT_NANOS[match[2] ?? ''] ?? 0n));
+  const nanos = BigInt.asIntN(64, count * (UNIT_NANOS[match[2] ?? ''] ?? 0n));
   return nanos === 0n ? undefined : Number(nanos) / 1e6;
 }
 
@@ -62,30 +82,45 @@ export function allValues(req: IncomingMessage, name: string): string[] {
   return req.rawHeaders.filter((_, i, raw) => i % 2 === 1 && raw[i - 1]?.toLowerCase() === name);
 }
 
-function addHeader(metadata: Metadata, name: string, value: string): void {
-  if (name.startsWith('grpc-metadata-')) {
-    addExplicit(metadata, name.slice('grpc-metadata-'.length), value);
+const PREFIX = 'grpc-metadata-';
+
+function addHeader(metadata: Metadata, name: string, value: string, forwarded: readonly string[]): void {
+  if (name.startsWith(PREFIX)) {
+    addExplicit(metadata, name.slice(PREFIX.length), value);
     return;
   }
   if (!isPrintable(value)) return;
-  if (name === 'authorization' || name === 'idempotency-key') metadata.add(name, value);
+  if (name === 'authorization' || forwarded.includes(name)) metadata.add(name, value);
   if (PERMANENT.has(name)) metadata.add(`grpcgateway-${name}`, value);
 }
 
 function addExplicit(metadata: Metadata, key: string, value: string): void {
-  if (key === '') throw new GatewayError(13, 'there is an empty key in the header');
-  if (RESERVED.test(key) || !/^[0-9a-z._-]+$/.test(key)) return;
-  if (key.endsWith('-bin')) metadata.add(key, decodeBinary(key, value));
+  if (key === '' || !/^[0-9a-z._-]+$/.test(key)) return;
+  const isBinary = key === 'bin' || key.endsWith('-bin');
+  const bytes = isBinary ? decodeBinary(key, value) : undefined;
+  if (RESERVED.test(key)) return;
+  if (key === 'bin') addDecoded(metadata, key, bytes?.toString('latin1') ?? '');
+  else if (bytes !== undefined) metadata.add(key, bytes);
   else if (isPrintable(value)) metadata.add(key, value);
 }
 
+/** The header `Grpc-Metadata-Bin` ends like a binary one, but its key is that of a text. */
+function addDecoded(metadata: Metadata, key: string, text: string): void {
+  if (!isPrintable(text)) {
+    throw new GatewayError(13, `header key "${key}" contains value with non-printable ASCII characters`);
+  }
+  metadata.add(key, text);
+}
+
 function decodeBinary(key: string, value: string): Buffer {
-  const bad = /[^A-Za-z0-9+/=]/.exec(value);
-  if (bad === null) return Buffer.from(value, 'base64');
-  const header = `Grpc-Metadata-${canonicalName(key)}`;
-  throw GatewayError.badRequest(
-    `invalid binary header ${header}: illegal base64 data at input byte ${bad.index}`,
-  );
+  try {
+    return goBase64(value, { url: false, padded: value.length % 4 === 0 });
+  } catch (err) {
+    if (!(err instanceof ParseError)) throw err;
+    throw GatewayError.badRequest(
+      `invalid binary header Grpc-Metadata-${canonicalName(key)}: ${err.message}`,
+    );
+  }
 }
 
 /** A header name as Go writes it: `x-hdr` becomes `X-Hdr`. */

@@ -15,8 +15,8 @@ const TRANSPORT = new Set([
 ]);
 
 /** Response metadata as `Grpc-Metadata-<Name>` headers. Binary values are base64. */
-export function metadataHeaders(metadata: Metadata | undefined): HeaderList {
-  return listOf(metadata, 'Grpc-Metadata-');
+export function metadataHeaders(metadata: Metadata | undefined, withTransport = false): HeaderList {
+  return listOf(metadata, 'Grpc-Metadata-', withTransport);
 }
 
 /** Trailing metadata as `Grpc-Trailer-<Name>`, for clients that asked for trailers. */
@@ -24,10 +24,10 @@ export function trailerHeaders(metadata: Metadata | undefined): HeaderList {
   return listOf(metadata, 'Grpc-Trailer-');
 }
 
-function listOf(metadata: Metadata | undefined, prefix: string): HeaderList {
+function listOf(metadata: Metadata | undefined, prefix: string, withTransport = false): HeaderList {
   if (metadata === undefined) return [];
   return Object.keys(metadata.getMap())
-    .filter((key) => !TRANSPORT.has(key))
+    .filter((key) => withTransport || !TRANSPORT.has(key))
     .sort()
     .flatMap((key) =>
       metadata.get(key).map((value) => [prefix + canonicalName(key), asText(value)] as const),

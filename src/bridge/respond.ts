@@ -7,6 +7,7 @@ import { detailToJson } from './json-output.js';
 import { type JsonEscaping, quote } from './json-text.js';
 import { endLater, isSending } from './linger.js';
 import { type HeaderList, headerText, metadataHeaders, trailerHeaders } from './metadata-out.js';
+import { hasBadUtf8 } from './percent.js';
 import { indentJson, wantsPretty } from './pretty.js';
 
 /** How answers look. */
@@ -16,6 +17,8 @@ export interface ResponseStyle {
   readonly legacyErrorField: boolean;
   /** Headers of every answer. */
   readonly headers: HeaderList;
+  /** Hands on metadata of gRPC itself too, such as its content type. */
+  readonly transportHeaders: boolean;
 }
 
 /** An answer that is complete. */
@@ -39,7 +42,7 @@ export function respond(
   const body = bodyOf(req, answer);
   const trailers = wantsTrailers(req) ? (answer.trailers ?? []) : [];
   const headers: (readonly [string, string])[] = [...style.headers, ...(answer.headers ?? [])];
-  headers.push(['Content-Type', answer.contentType]);
+  headers.push(['Content-Type', headerText(answer.contentType)]);
   if (trailers.length > 0) headers.push(['Trailer', [...new Set(trailers.map(([name]) => name))].join(', ')]);
   else headers.push(['Content-Length', String(Buffer.byteLength(body))]);
   const sending = isSending(req);
@@ -72,7 +75,7 @@ export function respondError(
     failure.http === 401 ? [['Www-Authenticate', headerText(failure.message)]] : [];
   respond(req, res, style, {
     contentType: 'application/json',
-    headers: [...metadataHeaders(failure.metadata), ...challenge, ...failure.headers],
+    headers: [...metadataHeaders(failure.metadata, style.transportHeaders), ...challenge, ...failure.headers],
     trailers: trailerHeaders(failure.trailers),
     ...renderError(failure, style, 'proto'),
   });
@@ -85,6 +88,8 @@ export function renderError(
   escaping: JsonEscaping,
 ): { status: number; body: string } {
   try {
+    // Go cannot write such a message either.
+    if (hasBadUtf8(failure.message)) throw new Error('the message is not UTF-8');
     const emitter = { registry: style.registry, escaping };
     const details = failure.details.map((detail) => detailToJson(emitter, detail)).join(',');
     const message = quote(failure.message, escaping);

@@ -42,6 +42,7 @@ export class Routing<T> {
    */
   find(req: IncomingMessage): Routed<T> {
     const { path, query } = parseTarget(req.url ?? '/');
+    if (countOf(req, 'host') > 1) throw GatewayError.badRequest('more than one Host header');
     const plain = unescapePath(path);
     if (!plain.plain.startsWith('/')) throw GatewayError.badRequest('Bad Request');
     const mayStandIn = this.mayStandIn(req);
@@ -67,6 +68,10 @@ export class Routing<T> {
     if (!this.options.methodOverride || req.method !== 'POST') return false;
     return headerOf(req, 'content-type') === 'application/x-www-form-urlencoded';
   }
+}
+
+function countOf(req: IncomingMessage, name: string): number {
+  return req.rawHeaders.filter((key, i) => i % 2 === 0 && key.toLowerCase() === name).length;
 }
 
 /** The first value of a header; empty when there is none. */

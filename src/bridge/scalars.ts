@@ -40,7 +40,9 @@ export function parseFloating(text: string, bits: 32 | 64): number {
 const HEXADECIMAL = /^([+-]?)0x(?=[._0-9a-f]*[0-9a-f])([_0-9a-f]*)(?:\.([_0-9a-f]*))?p([+-]?\d+)$/i;
 
 function decimal(text: string): number | undefined {
-  return /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
+  if (/_(?!\d)|(?<!\d)_/.test(text)) return undefined;
+  const plain = text.replaceAll('_', '');
+  return /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(plain) ? Number(plain) : undefined;
 }
 
 /** Go's hexadecimal floats, such as 0x1.8p1; underscores may separate digits. */

@@ -1,7 +1,7 @@
 import type { Metadata } from '@grpc/grpc-js';
 import type { CallContext } from './call-context.js';
 import type { GatewayError } from './gateway-error.js';
-import { type HeaderList, metadataHeaders } from './metadata-out.js';
+import { type HeaderList, headerText, metadataHeaders } from './metadata-out.js';
 import { renderError, writeHead } from './respond.js';
 import { decodeMessage, rendered } from './unary.js';
 
@@ -51,7 +51,7 @@ export abstract class ResponseWriter implements StreamWriter {
   }
 
   protected metadataHeaders(): HeaderList {
-    return metadataHeaders(this.metadata);
+    return metadataHeaders(this.metadata, this.ctx.style.transportHeaders);
   }
 }
 
@@ -60,19 +60,22 @@ export class LineWriter extends ResponseWriter {
   override message(bytes: Buffer): boolean {
     const { method, responseBody } = this.ctx.binding;
     const answer = rendered(this.ctx, decodeMessage(method.output, bytes), responseBody, 'html');
-    this.head(200, [['Content-Type', answer.contentType], ...this.metadataHeaders()]);
+    this.head(200, [['Content-Type', headerText(answer.contentType)], ...this.metadataHeaders()]);
     if (!answer.isRaw) return this.ctx.res.write(`{"result":${answer.body}}\n`);
     return this.ctx.res.write(Buffer.concat([Buffer.from(answer.body), Buffer.from('\n')]));
   }
 
   override end(error: GatewayError | undefined): void {
     if (error === undefined) {
-      this.head(200, []);
+      this.head(200, this.metadataHeaders());
       this.ctx.res.end();
       return;
     }
     const { status, body } = renderError(error, this.ctx.style, 'html');
-    this.head(status, [['Content-Type', 'application/json'], ...metadataHeaders(error.metadata)]);
+    this.head(status, [
+      ['Content-Type', 'application/json'],
+      ...metadataHeaders(error.metadata, this.ctx.style.transportHeaders),
+    ]);
     this.ctx.res.end(`{"error":${body}}\n`);
   }
 

@@ -3,7 +3,7 @@ import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import type { Metadata } from '@grpc/grpc-js';
 import type { AnsweredCall, AnswerListener } from './backend.js';
 import { readBody } from './body.js';
-import { type CallContext, cancelWithClient } from './call-context.js';
+import { type CallContext, cancelWithClient, checkDeadline } from './call-context.js';
 import { GatewayError } from './gateway-error.js';
 import { fieldToJson, messageToJson } from './json-output.js';
 import type { JsonEscaping } from './json-text.js';
@@ -22,6 +22,7 @@ export interface UnaryResult {
 export async function handleUnary(ctx: CallContext): Promise<void> {
   const request = buildRequest(ctx.binding, { ...ctx.parts, ...(await readParts(ctx)) }, ctx.build);
   const { backend, binding, metadata } = ctx;
+  checkDeadline(ctx.options);
   const result = await settleUnary(ctx, (done) =>
     backend.makeUnaryRequest(binding.grpcPath, request, metadata, ctx.options, done),
   );
@@ -64,7 +65,7 @@ export function answerUnary(ctx: CallContext, { bytes, metadata, trailers }: Una
   const message = decodeMessage(method.output, bytes);
   respond(ctx.req, ctx.res, ctx.style, {
     status: 200,
-    headers: metadataHeaders(metadata),
+    headers: metadataHeaders(metadata, ctx.style.transportHeaders),
     trailers: trailerHeaders(trailers),
     ...rendered(ctx, message, responseBody, 'proto'),
   });
