@@ -33,7 +33,8 @@ export class CallLife {
     const ms = Number(options.deadline ?? Number.POSITIVE_INFINITY) - Date.now();
     if (ms > MAX_TIMER_MS) return;
     const late = () => this.abandon(statusOf(status.DEADLINE_EXCEEDED, 'context deadline exceeded'));
-    this.timer = setTimeout(late, Math.max(0, ms));
+    // A timer may ring a millisecond early by the other clock, and then the deadline has not passed.
+    this.timer = setTimeout(late, Math.max(0, ms) + 1);
   }
 
   /** Whether nothing more can be answered. */
