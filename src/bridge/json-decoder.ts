@@ -1,12 +1,13 @@
 import { create, type DescField, type DescMessage, type Registry } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
-import type { GatewayError } from './gateway-error.js';
+import { GatewayError } from './gateway-error.js';
 import { goQuote } from './go-quote.js';
 import {
   describePiece,
   type JsonErrorStyle,
   type JsonFault,
   jsonError,
+  PROTO,
   pathText,
   unknownFields,
 } from './json-error.js';
@@ -14,6 +15,7 @@ import { fieldForm, goKind, goScalar, messageForm } from './json-forms.js';
 import type { JsonReader } from './json-reader.js';
 import { LEFT_OUT, readScalar } from './json-scalars.js';
 import { type Decoding, readWellKnown } from './json-well-known.js';
+import { hasBadUtf8 } from './percent.js';
 import { ParseError, parseInteger, parseUnsigned } from './scalars.js';
 
 /** How a decoder treats what is not as it should be. */
@@ -193,18 +195,22 @@ export class JsonDecoder implements Decoding {
   private badValue(field: DescField): GatewayError {
     const { reader } = this;
     const raw = reader.rawAt(reader.start);
-    if (raw.startsWith('"') && isBadText(raw)) return this.badText();
+    if (raw.startsWith('"') && isBad(reader.text, reader.start, raw)) return this.badText();
     const description = `expected ${fieldForm(field)}, got ${describePiece(raw)}`;
     return this.refuse(`invalid value for ${goKind(field)} type: ${raw}`, description);
   }
 
   private badText(): GatewayError {
-    const raw = this.reader.rawAt(this.reader.start);
-    const code = badEscape(raw);
-    const go =
-      code === undefined ? 'invalid UTF-8 in string' : `invalid escape code ${goQuote(code)} in string`;
-    const description = `expected a string of valid Unicode, got ${describePiece(raw)}`;
-    return this.fail({ at: this.reader.start, syntax: true, go, description });
+    const { reader } = this;
+    const description = `expected a string of valid Unicode, got ${describePiece(reader.rawAt(reader.start))}`;
+    const fault = { at: reader.start, syntax: true, description };
+    const behind = behindHalfPair(reader.text, reader.start);
+    if (behind === undefined) return this.fail({ ...fault, go: 'invalid UTF-8 in string' });
+    // Go wants to read the other half, whatever stands there.
+    if (this.options.errors === 'go' && Buffer.byteLength(behind) < 6) {
+      return GatewayError.badRequest(`${PROTO}unexpected EOF`);
+    }
+    return this.fail({ ...fault, go: `invalid escape code ${goQuote(behind.slice(0, 6))} in string` });
   }
 
   private twice(go: string): GatewayError {
@@ -256,18 +262,18 @@ function parseMapKey(field: FieldOf<'map'>, name: string): string | number | big
   }
 }
 
-function isBadText(raw: string): boolean {
-  return badEscape(raw) !== undefined || /\p{Surrogate}/u.test(raw);
-}
-
-/** The escapes of half a pair in a string literal. */
-function badEscape(raw: string): string | undefined {
-  const escapes = raw.matchAll(/\\(?:u([0-9a-fA-F]{4})|.)/gs);
-  for (const { 0: sequence, 1: code, index } of escapes) {
-    if (code === undefined || !/^d[89a-f]/i.test(code)) continue;
-    const next = raw.slice(index + 6, index + 12);
-    if (!/^d[89ab]/i.test(code) || !/^\\ud[c-f][0-9a-f]{2}$/i.test(next)) return next.slice(0, 6) || sequence;
-    escapes.next();
+/** What stands behind the escape of half a pair in the string that begins at a place; undefined without one. */
+function behindHalfPair(text: string, start: number): string | undefined {
+  for (let at = start + 1; text[at] !== '"'; at++) {
+    if (text[at] !== '\\') continue;
+    const [escaped, , pair] =
+      /^\\u(d[89ab][0-9a-f]{2}(\\ud[c-f][0-9a-f]{2})?|d[c-f])?/i.exec(text.slice(at, at + 12)) ?? [];
+    if (escaped !== undefined && escaped.length > 2 && pair === undefined) return text.slice(at + 6);
+    at += pair === undefined ? 1 : 11;
   }
   return undefined;
+}
+
+function isBad(text: string, start: number, raw: string): boolean {
+  return hasBadUtf8(raw) || behindHalfPair(text, start) !== undefined;
 }

@@ -11,6 +11,7 @@ import {
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
 import { GatewayError, type PackedDetail } from './gateway-error.js';
+import { goQuote } from './go-quote.js';
 import { PROTO } from './json-error.js';
 import { byBytes, type JsonEscaping, quote } from './json-text.js';
 import { TEXT_WRITERS } from './json-texts.js';
@@ -59,7 +60,10 @@ export function fieldToJson(emitter: Emitter, message: ReflectMessage, field: De
 export function detailToJson(emitter: Emitter, detail: PackedDetail): string {
   const type = emitter.registry.getMessage(detail.typeUrl.slice(detail.typeUrl.lastIndexOf('/') + 1));
   if (type === undefined) {
-    throw new GatewayError(2, `google.protobuf.Any: unable to resolve "${detail.typeUrl}": not found`);
+    throw new GatewayError(
+      2,
+      `${PROTO}google.protobuf.Any: unable to resolve ${goQuote(detail.typeUrl)}: not found`,
+    );
   }
   const inner = fromBinary(type, detail.value) as unknown as Properties;
   const head = `{"@type":${quote(detail.typeUrl, emitter.escaping)}`;
@@ -230,11 +234,19 @@ function firstWriter(desc: DescMessage): Writer<string> {
 }
 
 function emitDynamic(emitter: Emitter, desc: DescMessage, message: Properties): string {
-  for (const { write } of planOf(desc).members) {
+  for (const { field, write } of planOf(desc).members) {
     const value = write(emitter, message);
-    if (value !== undefined) return value;
+    if (value === undefined) continue;
+    if (field.scalar === ScalarType.DOUBLE && value.startsWith('"')) throw badNumber(value.slice(1, -1));
+    return value;
   }
   throw new GatewayError(2, `${PROTO}google.protobuf.Value: none of the oneof fields is set`);
+}
+
+/** A Value cannot hold what JSON has no number for. */
+function badNumber(text: string): GatewayError {
+  const number = text.replace(/^(-?)Infinity$/, (_, sign: string) => `${sign || '+'}Inf`);
+  return new GatewayError(2, `${PROTO}google.protobuf.Value.number_value: invalid ${number} value`);
 }
 
 function emitAny(emitter: Emitter, message: Properties): string {

@@ -132,11 +132,6 @@ function setMapEntry(
     const map = `${field.parent.typeName}.${field.name}`;
     throw new ParseError(`more than one value provided for key ${goQuote(key)} in map ${goQuote(map)}`);
   }
-  if (field.message !== undefined) {
-    throw new ParseError(
-      `parsing map value ${goQuote(field.name)}: unsupported message type: ${goQuote(field.message.typeName)}`,
-    );
-  }
   const parsedKey = named('map key', field, () => parseScalar(field.mapKey, key, 'decimal'));
   const parsed = named('map value', field, () => parseText(field, value, QUERY_RULES, registry));
   message.get(field).set(parsedKey, parsed);

@@ -49,8 +49,9 @@ export function respond(
   if (!req.complete && hasBody(req)) headers.push(['Connection', 'close']);
   writeHead(res, answer.status, headers);
   if (trailers.length > 0) res.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]));
-  if (sending && trailers.length === 0) endLater(req, res, body);
-  else res.end(body);
+  const bytes = typeof body === 'string' ? firstPart(res, body) : body;
+  if (sending && trailers.length === 0) endLater(req, res, bytes);
+  else res.end(bytes);
 }
 
 function wantsTrailers(req: IncomingMessage): boolean {
@@ -101,6 +102,14 @@ export function renderError(
   }
 }
 
+/** Answers whose heads hold bytes outside ASCII. */
+const byteHeads = new WeakSet<ServerResponse>();
+
+/** What to write as the first part of a body: Node.js puts head and text together, and both into UTF-8 then. */
+export function firstPart(res: ServerResponse, text: string): string | Buffer {
+  return byteHeads.has(res) ? Buffer.from(text) : text;
+}
+
 /** Writes status and headers. A name may come several times. */
 export function writeHead(res: ServerResponse, status: number, headers: HeaderList): void {
   const reason = status === 499 ? 'Client Closed Request' : undefined;
@@ -110,4 +119,6 @@ export function writeHead(res: ServerResponse, status: number, headers: HeaderLi
   if (exposed !== undefined) flat.push('Access-Control-Expose-Headers', exposed);
   if (reason === undefined) res.writeHead(status, flat);
   else res.writeHead(status, reason, flat);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
+  if (flat.some((text) => /[^\u0000-\u007f]/.test(text))) byteHeads.add(res);
 }

@@ -2,7 +2,7 @@ import type { Metadata } from '@grpc/grpc-js';
 import type { CallContext } from './call-context.js';
 import type { GatewayError } from './gateway-error.js';
 import { type HeaderList, headerText, metadataHeaders } from './metadata-out.js';
-import { renderError, writeHead } from './respond.js';
+import { firstPart, renderError, writeHead } from './respond.js';
 import { decodeMessage, rendered } from './unary.js';
 
 /** Writes the messages of one stream to whoever asked for it. */
@@ -61,7 +61,7 @@ export class LineWriter extends ResponseWriter {
     const { method, responseBody } = this.ctx.binding;
     const answer = rendered(this.ctx, decodeMessage(method.output, bytes), responseBody, 'html');
     this.head(200, [['Content-Type', headerText(answer.contentType)], ...this.metadataHeaders()]);
-    if (!answer.isRaw) return this.ctx.res.write(`{"result":${answer.body}}\n`);
+    if (!answer.isRaw) return this.ctx.res.write(firstPart(this.ctx.res, `{"result":${answer.body}}\n`));
     return this.ctx.res.write(Buffer.concat([Buffer.from(answer.body), Buffer.from('\n')]));
   }
 
@@ -76,7 +76,7 @@ export class LineWriter extends ResponseWriter {
       ['Content-Type', 'application/json'],
       ...metadataHeaders(error.metadata, this.ctx.style.transportHeaders),
     ]);
-    this.ctx.res.end(`{"error":${body}}\n`);
+    this.ctx.res.end(firstPart(this.ctx.res, `{"error":${body}}\n`));
   }
 
   private head(status: number, headers: HeaderList): void {
