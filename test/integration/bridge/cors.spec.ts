@@ -99,12 +99,12 @@ describe('CORS', () => {
         host: '127.0.0.1',
         port: 0,
       });
-      const answer = await ask(server.port, { path: '/v1/meta', headers: { Origin: ALLOWED_ORIGIN } });
+      const headers = { Origin: ALLOWED_ORIGIN };
+      const answer = await ask(server.port, { path: '/v1/meta', headers }).finally(() => server.close());
       expect(answer.headers['access-control-expose-headers']).to.equal(
         'Grpc-Metadata-Etag, Grpc-Metadata-X-B-Bin, Grpc-Metadata-X-Hdr',
       );
       expect(answer.headers['grpc-metadata-x-hdr']).to.equal('h1, h2');
-      await server.close();
     });
   });
 });

@@ -1,4 +1,4 @@
-import { access, mkdir, rename, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CommandResult, runCommand } from './command.js';
 import { ROOT } from './hub-process.js';
@@ -53,7 +53,7 @@ export const PYTHON_MODULES = join(CACHE, 'modules');
 async function generateModules(python: string): Promise<CommandResult> {
   await mkdir(PYTHON_MODULES, { recursive: true });
   const google = join(ROOT, 'node_modules', '@grpc', 'grpc-js-xds', 'deps', 'googleapis');
-  const ours = ['agent', 'hub_service', 'log', 'task', 'vm'].map((name) => `vmagent/v1/${name}.proto`);
+  const ours = (await readdir(join(ROOT, 'proto', 'vmagent', 'v1'))).map((name) => `vmagent/v1/${name}`);
   const files = [...ours, 'google/api/annotations.proto', 'google/api/http.proto'];
   const outputs = [`--python_out=${PYTHON_MODULES}`, `--grpc_python_out=${PYTHON_MODULES}`];
   const includes = [`-I${join(ROOT, 'proto')}`, `-I${google}`];

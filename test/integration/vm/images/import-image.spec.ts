@@ -94,12 +94,11 @@ describe('importImage', function () {
     expect(await refusal(take(join(dir, 'apart.qcow2')))).contain('its data is in another file');
   });
 
-  it('refuses an encrypted image', async function () {
-    // Its key is made slow on purpose.
-    this.timeout(120_000);
+  it('refuses an encrypted image', async () => {
     const secret = ['--object', 'secret,id=s,data=secret'];
-    const luks = 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10';
-    qemuImg('create', '-q', ...secret, '-f', 'qcow2', '-o', luks, 'locked.qcow2', '4M');
+    // The old format: the newer one measures the processor, which it refuses to do on a busy host.
+    const aes = 'encrypt.format=aes,encrypt.key-secret=s';
+    qemuImg('create', '-q', ...secret, '-f', 'qcow2', '-o', aes, 'locked.qcow2', '4M');
     expect(await refusal(take(join(dir, 'locked.qcow2')))).contain('it is encrypted');
   });
 
