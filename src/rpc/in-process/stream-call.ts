@@ -104,7 +104,8 @@ export class StreamCall extends MessagePipe {
     this.last = tell;
     this.endReading();
     if (this.life.isAbandoned || this.destroyed) tell();
-    else this.once('end', tell);
+    // Ahead of those who take the end for a good one, such as a loop over the answers.
+    else this.prependOnceListener('end', tell);
   }
 }
 

@@ -12,6 +12,7 @@ import { HttpGuard } from '../../../src/bridge/guard.js';
 import { listenHttp } from '../../../src/bridge/http-server.js';
 import { createHubHttp, type HubHttp } from '../../../src/bridge/hub-http.js';
 import type { HubApi, LogQuery } from '../../../src/hub/api.js';
+import { HubError } from '../../../src/model/hub-error.js';
 import type { FinishedCall } from '../../../src/rpc/handlers.js';
 import { type Caller, LOCAL_OPERATOR } from '../../../src/security/caller.js';
 import { fakeHub, fakeTask } from '../../support/fake-hub.js';
@@ -124,6 +125,17 @@ describe('bridge within the process of its hub', () => {
     expect(answer.status).to.equal(504);
     expect(answer.json()).to.include({ code: 4, message: 'context deadline exceeded' });
     expect(await gone.promise).to.include({ reason: 'DEADLINE_EXCEEDED' });
+  });
+
+  it('answers an error, and not an empty output, when the output cannot be read', async () => {
+    const get = async () => ({ task: fakeTask(), attempts: [] });
+    const stream = async function* (): AsyncGenerator<never> {
+      throw new HubError('LOG_EXPIRED', 'the output is gone');
+    };
+    await using door = await new Door({ tasks: { get }, logs: { stream } }).start();
+    const answer = await ask(door.port, { path: '/tasks/t/output' });
+    expect(answer.json()).to.include({ message: 'the output is gone' });
+    expect(answer.status).to.be.greaterThan(399);
   });
 
   it('answers 429 for a message above 4 MiB', async () => {

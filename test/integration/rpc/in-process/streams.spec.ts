@@ -87,6 +87,21 @@ for (const [how, way] of WAYS) {
       expect(seen).to.equal(1);
     });
 
+    it('throws the error of the handler into a loop over its answers', async () => {
+      const stream = async function* () {
+        yield logEntry(Buffer.from('x'));
+        // Long enough for the reader to wait for more, as over a connection.
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        throw new HubError('LOG_EXPIRED', 'gone');
+      };
+      await using calls = await serve(fakeHub({ logs: { stream } }));
+      const read = async () => {
+        for await (const bytes of calls.stream(LOGS, REQUEST)) expect(dataOf(bytes).toString()).to.equal('x');
+      };
+      const failure: unknown = await read().catch((err: unknown) => err);
+      expect(failure).to.be.instanceOf(Error).with.property('details', 'gone');
+    });
+
     it('makes the handler wait for a slow reader, and loses nothing', async () => {
       const { made, stream } = flood();
       await using calls = await serve(fakeHub({ logs: { stream } }));
