@@ -29,6 +29,11 @@ export function parseTemplate(text: string): Template {
   return new Parser(text).parse();
 }
 
+/** Segments of a template, and of a variable in it. */
+const [TOP, INSIDE] = [/[^/{]*/y, /[^/}]*/y];
+/** Characters of a path by RFC 3986. */
+const LITERAL = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+$/;
+
 class Parser {
   private readonly segments: Segment[] = [];
   private readonly captures: Capture[] = [];
@@ -41,12 +46,11 @@ class Parser {
     const end = verbStart(text);
     this.path = text.slice(0, end);
     this.verb = text.slice(end + 1);
-    if (end < text.length && this.verb === '') throw this.error('has an empty verb');
   }
 
   parse(): Template {
     if (this.path === '/') this.segments.push({ kind: 'literal', text: '' });
-    else this.parseSegments();
+    else this.parseSegments(TOP);
     if (this.at < this.path.length && this.path !== '/')
       throw this.error(`has a stray "${this.path[this.at]}"`);
     if (this.segments.filter((segment) => segment.kind === 'many').length > 1) {
@@ -55,23 +59,24 @@ class Parser {
     return { segments: this.segments, captures: this.captures, verb: this.verb };
   }
 
-  private parseSegments(): void {
-    this.parseSegment();
+  /** @param word what a segment is made of here. */
+  private parseSegments(word: RegExp): void {
+    this.parseSegment(word);
     while (this.path[this.at] === '/') {
       this.at++;
-      this.parseSegment();
+      this.parseSegment(word);
     }
   }
 
-  private parseSegment(): void {
-    if (this.path[this.at] === '{') {
+  private parseSegment(pattern: RegExp): void {
+    if (pattern === TOP && this.path[this.at] === '{') {
       this.parseVariable();
       return;
     }
-    const word = this.take(/[^/{}=]*/y);
+    const word = this.take(pattern);
     if (word === '**') this.segments.push({ kind: 'many' });
     else if (word === '*') this.segments.push({ kind: 'one' });
-    else if (word === '' || word.includes('*')) throw this.error(`has a bad segment "${word}"`);
+    else if (!LITERAL.test(word)) throw this.error(`has a bad segment "${word}"`);
     else this.segments.push({ kind: 'literal', text: word });
   }
 
@@ -82,13 +87,7 @@ class Parser {
     const from = this.segments.length;
     if (this.path[this.at] === '=') {
       this.at++;
-      if (
-        this.path.indexOf('{', this.at) >= 0 &&
-        this.path.indexOf('{', this.at) < this.path.indexOf('}', this.at)
-      ) {
-        throw this.error('has a variable inside a variable');
-      }
-      this.parseSegments();
+      this.parseSegments(INSIDE);
     } else {
       this.segments.push({ kind: 'one' });
     }

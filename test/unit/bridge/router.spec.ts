@@ -56,7 +56,18 @@ describe('Router', () => {
     check(['GET /a'], 'DELETE', '/b', 'not-found');
   });
 
-  for (const bad of ['a', '/{x', '/{x=**}/{y=**}', '/a/', '/{1x}', '/a:', '/{x={y}}', '/a**']) {
+  for (const bad of [
+    'a',
+    '/{x',
+    '/{x=**}/{y=**}',
+    '/a/',
+    '/{1x}',
+    '/{x={y}}',
+    '/a b',
+    '/ü',
+    '/a%2',
+    '/x{y}',
+  ]) {
     it(`refuses the template ${bad}`, () => expect(() => parseTemplate(bad)).to.throw(`"${bad}"`));
   }
 });
