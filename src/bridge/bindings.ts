@@ -39,7 +39,10 @@ export type BodyRule =
 
 /** Reads a serialized FileDescriptorSet. */
 export function readDescriptors(bytes: Uint8Array): FileRegistry {
-  return createFileRegistry(fromBinary(FileDescriptorSetSchema, bytes));
+  const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, bytes));
+  // To Go every enum is open: numbers that it does not name stay what they are.
+  for (const type of registry) if (type.kind === 'enum') Object.assign(type, { open: true });
+  return registry;
 }
 
 /**

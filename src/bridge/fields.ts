@@ -5,6 +5,7 @@ import { goQuote } from './go-quote.js';
 import { parseGoDuration, parseGoTime, TIMESTAMP_RANGE } from './go-time.js';
 import { messageFromWholeJson } from './json-input.js';
 import { type IntegerBase, ParseError, parseInteger } from './scalars.js';
+import { textName } from './text-name.js';
 import { parseScalar } from './text-scalars.js';
 
 /** How the text of a path or query parameter is read. */
@@ -19,10 +20,11 @@ export const PATH_RULES: TextRules = { integers: 'any', isPath: true };
 /** Rules for query parameters. */
 export const QUERY_RULES: TextRules = { integers: 'decimal', isPath: false };
 
-/** The field of a message by its proto name, else by its JSON name. */
+/** The field of a message by its name in text, else by its JSON name. */
 export function findField(desc: DescMessage, name: string): DescField | undefined {
   return (
-    desc.fields.find((field) => field.name === name) ?? desc.fields.find((field) => field.jsonName === name)
+    desc.fields.find((field) => textName(field) === name) ??
+    desc.fields.find((field) => field.jsonName === name)
   );
 }
 

@@ -17,6 +17,7 @@ import { LEFT_OUT, readScalar } from './json-scalars.js';
 import { type Decoding, readWellKnown } from './json-well-known.js';
 import { hasBadUtf8 } from './percent.js';
 import { ParseError, parseInteger, parseUnsigned } from './scalars.js';
+import { textName } from './text-name.js';
 
 /** How a decoder treats what is not as it should be. */
 export interface DecoderOptions {
@@ -234,13 +235,8 @@ function jsonField(desc: DescMessage, name: string): DescField | undefined {
   );
 }
 
-/** The name of a field in text: that of a group is the name of its message. */
-function textName(field: DescField): string {
-  const isGroup = field.fieldKind === 'message' && field.delimitedEncoding;
-  return isGroup && field.message.name.toLowerCase() === field.name ? field.message.name : field.name;
-}
-
 function takesNull(field: DescField): boolean {
+  if (field.fieldKind === 'map') return false;
   return (
     field.message?.typeName === 'google.protobuf.Value' ||
     field.enum?.typeName === 'google.protobuf.NullValue'

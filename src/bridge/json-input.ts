@@ -7,6 +7,7 @@ import { readPlainField } from './json-plain-field.js';
 import { JsonReader } from './json-reader.js';
 import { JsonSyntaxError, MAX_JSON_DEPTH, scanJson } from './json-scan.js';
 import { textOfBytes } from './percent.js';
+import { missingField } from './required-fields.js';
 
 /** How JSON becomes a message. */
 export interface JsonInputOptions {
@@ -55,7 +56,11 @@ export function parseJson(text: string, maxDepth = MAX_JSON_DEPTH): JsonValue | 
 export function messageFromJson(desc: DescMessage, json: string, options: JsonInputOptions): ReflectMessage {
   const { registry, rejectUnknownFields, fieldViolations } = options;
   const errors = fieldViolations ? 'fields' : 'go';
-  return new JsonDecoder(new JsonReader(json), { registry, rejectUnknownFields, errors }).decodeAll(desc);
+  const decoder = new JsonDecoder(new JsonReader(json), { registry, rejectUnknownFields, errors });
+  const message = decoder.decodeAll(desc);
+  const missing = missingField(message);
+  if (missing !== undefined) throw GatewayError.badRequest(`${PROTO}required field ${missing} not set`);
+  return message;
 }
 
 /** A message from a text that must be its JSON and nothing else. @throws GatewayError (INVALID_ARGUMENT). */

@@ -18,7 +18,7 @@ import { TEXT_WRITERS } from './json-texts.js';
 import { type ValueStyle, valueWriter } from './json-values.js';
 
 /** What every part of one JSON text shares. */
-interface Emitter extends ValueStyle {
+export interface Emitter extends ValueStyle {
   readonly registry: Registry;
 }
 
@@ -44,16 +44,6 @@ interface Member {
  */
 export function messageToJson(emitter: Emitter, message: ReflectMessage): string {
   return emitMessage(emitter, message.desc, propertiesOf(message));
-}
-
-/** Writes one field alone, as for `response_body`. Unset messages are written as empty ones. */
-export function fieldToJson(emitter: Emitter, message: ReflectMessage, field: DescField): string {
-  if (field.fieldKind === 'message') return messageToJson(emitter, message.get(field));
-  // Go writes what is not a message through encoding/json: 64-bit integers become plain numbers.
-  const plain: Emitter = { ...emitter, escaping: 'html', bareIntegers: true };
-  const properties = propertiesOf(message);
-  const written = memberOf(message.desc, field).write(plain, properties);
-  return written ?? valueWriter(field)(plain, message.get(field));
 }
 
 /** Writes a packed detail of a status with its `@type` first. @throws when its type is not known. */
@@ -91,10 +81,6 @@ function planOf(desc: DescMessage): Plan {
   return plan;
 }
 
-function memberOf(desc: DescMessage, field: DescField): Member {
-  return planOf(desc).members.find((member) => member.field === field) ?? newMember(field);
-}
-
 function emitMessage(emitter: Emitter, desc: DescMessage, message: Properties): string {
   const { wellKnown, members } = planOf(desc);
   return wellKnown === undefined
@@ -130,10 +116,16 @@ function memberWriter(field: DescField): Writer<string | undefined> {
       if (field.oneof !== undefined) return memberOfOneof(field, write);
       if (field.presence === FeatureSet_FieldPresence.IMPLICIT)
         return (emitter, message) => write(emitter, message[localName]);
+      const absent = absentText(field);
       return (emitter, message) =>
-        isFieldSet(message as unknown as Message, field) ? write(emitter, message[localName]) : undefined;
+        isFieldSet(message as unknown as Message, field) ? write(emitter, message[localName]) : absent;
     }
   }
+}
+
+/** What stands for a field that is not set: fields that are `optional` in proto3 are left out. */
+function absentText({ proto }: DescField): string | undefined {
+  return proto.proto3Optional ? undefined : 'null';
 }
 
 function singularMessage(field: DescField & { fieldKind: 'message' }): Writer<string | undefined> {
@@ -142,9 +134,10 @@ function singularMessage(field: DescField & { fieldKind: 'message' }): Writer<st
   if (field.oneof !== undefined) return memberOfOneof(field, write);
   // Wrappers and Structs are kept in another form inside of messages; reflection makes messages of them.
   const unfold = isFolded(field.message);
+  const absent = absentText(field);
   return (emitter, message) => {
     const value = message[localName];
-    if (value === undefined) return 'null';
+    if (value === undefined) return absent;
     return write(emitter, unfold ? propertiesOf(reflected(field, message).get(field)) : value);
   };
 }
@@ -197,11 +190,7 @@ function mapWriter(field: DescField & { fieldKind: 'map' }): Writer<string> {
 /** Writes an item of a list or map. */
 function itemWriter(field: DescField & { fieldKind: 'list' | 'map' }): ItemWriter {
   if (field.message !== undefined) return messageWriter(field.message);
-  const write = valueWriter(field);
-  const { enum: type } = field;
-  if (type === undefined) return write;
-  return (emitter, value) =>
-    emitter.bareIntegers && type.value[Number(value)] === undefined ? `"${value}"` : write(emitter, value);
+  return valueWriter(field);
 }
 
 function messageWriter(desc: DescMessage): ItemWriter {

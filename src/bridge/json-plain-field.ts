@@ -60,11 +60,19 @@ function readMap(
   if (reader.peek() === 'n') return;
   if (reader.peek() !== '{') throw mismatch(reader.peek(), 'map[string]*json.RawMessage');
   reader.skip();
-  const map = message.get(field);
+  // Of a key that is given again only the last value is looked at.
+  const values = new Map<string, string>();
   for (; reader.peek() !== '}'; skipComma(reader)) {
-    const key = parseScalar(field.mapKey, wellFormed(reader.string() ?? ''), 'any');
+    const key = wellFormed(literalText(reader));
     reader.skip();
-    map.set(key, readItem(reader, field, decode) ?? zero(field));
+    const from = reader.position;
+    reader.skipValue();
+    values.set(key, reader.text.slice(from, reader.position).trimEnd());
+  }
+  const map = message.get(field);
+  for (const [key, json] of values) {
+    const value = readItem(new JsonReader(json), field, decode);
+    map.set(parseScalar(field.mapKey, key, 'any'), value ?? zero(field));
   }
 }
 

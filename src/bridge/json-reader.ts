@@ -59,17 +59,20 @@ export class JsonReader {
 
   /** Goes over a whole value. False when a string in it is not Unicode; that is the piece read last then. */
   skipValue(): boolean {
-    let open = 0;
+    let [open, isText, bad] = [0, true, 0];
     do {
       const kind = this.peek();
       if (kind === '{' || kind === '[') open++;
       else if (kind === '}' || kind === ']') open--;
       if (kind === '"') {
-        if (this.string() === undefined) return false;
+        const isGood = this.string() !== undefined;
+        if (isText && !isGood) bad = this.start;
+        isText &&= isGood;
       } else if ('{}[],:'.includes(kind)) this.skip();
       else this.word();
     } while (open > 0);
-    return true;
+    if (!isText) this.start = bad;
+    return isText;
   }
 
   /** The piece that begins at a place as it is written, such as `{`, `12` or `"a"`. */

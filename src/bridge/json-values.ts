@@ -4,8 +4,6 @@ import { type JsonEscaping, numberText, quote } from './json-text.js';
 /** How single values are written. */
 export interface ValueStyle {
   readonly escaping: JsonEscaping;
-  /** Writes 64-bit integers as plain numbers, as Go does outside of messages. */
-  readonly bareIntegers?: boolean;
 }
 
 /** Writes one value that is no message. */
@@ -28,7 +26,7 @@ export function valueWriter(field: DescField): ValueWriter {
     case ScalarType.SINT64:
     case ScalarType.FIXED64:
     case ScalarType.SFIXED64:
-      return (style, value) => (style.bareIntegers ? String(value) : `"${value}"`);
+      return (_style, value) => `"${value}"`;
     default:
       return (_style, value) => String(value);
   }

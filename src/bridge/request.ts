@@ -5,6 +5,7 @@ import { holdsBadText } from './bad-text.js';
 import type { Binding } from './bindings.js';
 import { fillUpdateMask } from './field-mask.js';
 import { GatewayError } from './gateway-error.js';
+import { PROTO } from './json-error.js';
 import {
   bodyText,
   firstJson,
@@ -16,6 +17,7 @@ import { parseMediaType } from './media-type.js';
 import { setPathParameters } from './path-params.js';
 import { hasBadUtf8 } from './percent.js';
 import { parseQuery, setQueryParameters } from './query.js';
+import { missingField } from './required-fields.js';
 
 /** What a request is made of. */
 export interface RequestParts {
@@ -77,6 +79,10 @@ function formValues({ formType, query }: RequestParts, body: Uint8Array): Map<st
 }
 
 function encodeMessage(message: ReflectMessage): Buffer {
+  const missing = missingField(message);
+  if (missing !== undefined) {
+    throw new GatewayError(13, `grpc: error while marshaling: ${PROTO}required field ${missing} not set`);
+  }
   const bytes = toBinary(message.desc, message.message);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

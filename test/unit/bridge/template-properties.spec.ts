@@ -110,6 +110,8 @@ describe('path templates', () => {
     );
     fc.assert(
       fc.property(anything, (source) => {
+        // An empty verb is not printed, and what stands before it may hold a colon.
+        fc.pre(!/::|:$/.test(source));
         try {
           const printed = print(parseTemplate(source));
           expect(
