@@ -181,7 +181,7 @@ function statusBytes(
   retry: boolean,
 ): Buffer {
   const prefix = 'type.googleapis.com/google.rpc.';
-  const info = ErrorInfo.encode({ reason, domain: 'ref', metadata }).finish();
+  const info = ErrorInfo.encode({ reason, domain: retry ? 'ref' : '', metadata }).finish();
   const details = [{ typeUrl: `${prefix}ErrorInfo`, value: Buffer.from(info) }];
   if (retry) details.push({ typeUrl: `${prefix}RetryInfo`, value: Buffer.alloc(0) });
   return Buffer.from(Status.encode({ code, message, details }).finish());

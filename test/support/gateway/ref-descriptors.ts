@@ -14,11 +14,12 @@ export interface RefDescriptors extends Disposable {
   readonly protoDir: string;
 }
 
-/** Builds ref.proto with buf. */
-export async function buildRefDescriptors(): Promise<RefDescriptors> {
+/** Builds protos of the fixtures with buf. */
+export async function buildRefDescriptors(names: readonly string[] = ['ref']): Promise<RefDescriptors> {
   const dir = mkdtempSync(join(tmpdir(), 'ref-descriptors-'));
   const root = packageRoot();
-  cpSync(join(root, 'test/fixtures/gateway/ref.proto'), join(dir, 'ref.proto'));
+  for (const name of names)
+    cpSync(join(root, `test/fixtures/gateway/${name}.proto`), join(dir, `${name}.proto`));
   mkdirSync(join(dir, 'google'));
   for (const name of IMPORTS)
     cpSync(join(root, GOOGLE, `${name}.proto`), join(dir, 'google', `${name}.proto`));

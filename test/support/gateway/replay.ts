@@ -2,12 +2,15 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { packageRoot } from '../../../src/base/package-root.js';
+import type { UnescapingMode } from '../../../src/bridge/unescaping.js';
 
 /** A request sent to a real grpc-gateway and what it answered, byte for byte. */
 export interface RecordedCase {
   readonly name: string;
   readonly req: string;
   readonly res: string;
+  /** How paths were unescaped; `legacy` when it is left out. */
+  readonly mode?: UnescapingMode;
 }
 
 /** An answer without what may differ: white space between tokens, texts of errors, headers of the transport. */
@@ -18,9 +21,9 @@ export interface NormalAnswer {
   readonly trailers: readonly string[];
 }
 
-/** All recorded cases. */
-export function recordedCases(): RecordedCase[] {
-  const text = readFileSync(join(packageRoot(), 'test/fixtures/gateway/cases.jsonl'), 'utf8');
+/** The recorded cases of a file. */
+export function recordedCases(name = 'cases'): RecordedCase[] {
+  const text = readFileSync(join(packageRoot(), `test/fixtures/gateway/${name}.jsonl`), 'utf8');
   return text
     .trim()
     .split('\n')
@@ -46,7 +49,8 @@ export function sendRaw(port: number, bytes: Buffer): Promise<Buffer> {
 }
 
 /** Takes an HTTP/1.1 answer apart. */
-export function normalize(answer: Buffer): NormalAnswer {
+export function normalize(received: Buffer): NormalAnswer {
+  const answer = withoutContinue(received);
   const split = answer.indexOf('\r\n\r\n');
   const [statusLine = '', ...lines] = answer.toString('latin1', 0, Math.max(split, 0)).split('\r\n');
   const after = answer.subarray(split + 4);
@@ -55,6 +59,12 @@ export function normalize(answer: Buffer): NormalAnswer {
   const isJson = lines.some((line) => /^content-type:\s*application\/json/i.test(line));
   const headers = headerSet(lines).map((header) => header.replace(/^(www-authenticate): .*/, '$1: …'));
   return { status: statusLine.split(' ')[1] ?? 'none', headers, body: normalBody(body, isJson), trailers };
+}
+
+/** The answer proper, behind those that only say that a body may come. */
+function withoutContinue(answer: Buffer): Buffer {
+  if (!answer.toString('latin1', 0, 12).startsWith('HTTP/1.1 100')) return answer;
+  return withoutContinue(answer.subarray(answer.indexOf('\r\n\r\n') + 4));
 }
 
 const IGNORED = new Set(
