@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
+import type { ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { messageOf } from '../base/errno.js';
 import type { HttpTls } from '../bridge/http-server.js';
 import { HubError } from '../model/hub-error.js';
@@ -37,11 +37,16 @@ export function listeningTls({ tlsCert, tlsKey, tlsClientCa }: GatewayTlsFiles):
   return tlsClientCa === undefined ? own : { ...own, clientCa: readFile('--tls-client-ca', tlsClientCa) };
 }
 
-/** How the target is spoken to. @throws HubError INVALID_FIELD as {@link listeningTls}. */
-export function targetCredentials(files: GatewayTlsFiles): ChannelCredentials {
+/**
+ * How the target is spoken to.
+ *
+ * @param make makes credentials, of the copy of grpc-js that dials.
+ * @throws HubError INVALID_FIELD as {@link listeningTls}.
+ */
+export function targetCredentials(files: GatewayTlsFiles, make: typeof credentials): ChannelCredentials {
   const { targetTls, targetCa, targetCert, targetKey } = files;
   const isSecure = [targetCa, targetCert, targetKey].some((file) => file !== undefined);
-  if (!isSecure && targetTls !== true) return credentials.createInsecure();
+  if (!isSecure && targetTls !== true) return make.createInsecure();
   if ((targetCert === undefined) !== (targetKey === undefined)) {
     const option = targetCert === undefined ? '--target-cert' : '--target-key';
     throw missing(option, 'a client certificate and its key belong together');
@@ -54,7 +59,7 @@ export function targetCredentials(files: GatewayTlsFiles): ChannelCredentials {
     read('--target-key', targetKey),
   ];
   try {
-    return credentials.createSsl(ca, key, cert);
+    return make.createSsl(ca, key, cert);
   } catch (err) {
     const description = `the certificates for the target cannot be used: ${messageOf(err)}`;
     throw HubError.invalid({ field: '--target-cert', description });

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { Disposer } from '../base/disposer.js';
 import { messageOf } from '../base/errno.js';
 import type { Logger } from '../base/logger.js';
 import { packageRoot } from '../base/package-root.js';
+import type { Backend } from '../bridge/backend.js';
 import { type Bridge, type BridgeOptions, createBridge } from '../bridge/bridge.js';
 import { completeDescriptors } from '../bridge/complete-descriptors.js';
 import { isOfPages, withOrigins } from '../bridge/cors.js';
@@ -12,6 +14,8 @@ import { dial } from '../bridge/dial.js';
 import { healthzRoute } from '../bridge/health-routes.js';
 import { listenHttp } from '../bridge/http-server.js';
 import { keepRepeatedMetadata } from '../bridge/repeated-metadata.js';
+import { parseAddress as parseTargetAddress } from '../client/address.js';
+import { loadXdsGrpc } from '../client/xds.js';
 import { type Address, parseAddress } from '../config/address.js';
 import { HubError } from '../model/hub-error.js';
 import { type GatewayTlsFiles, listeningTls, readFile, targetCredentials } from './gateway-tls.js';
@@ -32,7 +36,7 @@ type BridgeChoices = Pick<
 export interface GatewayOptions extends BridgeChoices, GatewayTlsFiles {
   /** File with a serialized FileDescriptorSet. */
   readonly descriptorSet: string;
-  /** The gRPC server: HOST:PORT, unix:/PATH or dns:///NAME:PORT. */
+  /** The gRPC server: HOST:PORT, unix:/PATH, dns:///NAME:PORT or xds:///NAME. */
   readonly target: string;
   /** HOST:PORT; port 0 picks a free one. */
   readonly listen: string;
@@ -72,7 +76,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const { host, port } = listenAddress(options.listen);
   const tls = listeningTls(options);
   keepRepeatedMetadata();
-  const bridge = parts.use(openBridge(options));
+  const bridge = parts.use(openBridge(options, await dialTarget(options)));
   const { corsOrigins = [] } = options;
   const upgrades = bridge.webSockets?.upgrades(async (req) => refuseForeign(req, corsOrigins));
   const settings = { host, port, upgrades, requestTimeoutMs: 0, maxHeaderSize: MAX_HEADER_BYTES };
@@ -101,7 +105,25 @@ function refuseForeign(req: IncomingMessage, origins: readonly string[]): void {
   throw new HubError('ORIGIN_NOT_ALLOWED', why);
 }
 
-function openBridge(options: GatewayOptions): Bridge {
+/** A backend that speaks to the target. @throws HubError INVALID_FIELD naming `--target`, NOT_SUPPORTED without xds. */
+async function dialTarget(options: GatewayOptions): Promise<Backend> {
+  const { target, targetName: name } = options;
+  checkTarget(target);
+  const grpc = target.startsWith('xds:') ? await loadXdsGrpc() : { Client, Metadata, credentials };
+  const channel = name === undefined ? {} : { 'grpc.ssl_target_name_override': name };
+  return dial(target, targetCredentials(options, grpc.credentials), channel, grpc);
+}
+
+function checkTarget(target: string): void {
+  try {
+    parseTargetAddress(target);
+  } catch (err) {
+    const description = HubError.from(err).fields[0]?.description ?? messageOf(err);
+    throw HubError.invalid({ field: '--target', description });
+  }
+}
+
+function openBridge(options: GatewayOptions, backend: Backend): Bridge {
   const {
     bodyLimit,
     methodNotAllowed,
@@ -120,13 +142,9 @@ function openBridge(options: GatewayOptions): Bridge {
     unescaping,
     unboundMethods,
   };
-  const descriptors = readDescriptorSet(options.descriptorSet);
-  const name = options.targetName;
-  const channel = name === undefined ? {} : { 'grpc.ssl_target_name_override': name };
-  const backend = dial(options.target, targetCredentials(options), channel);
   try {
     return createBridge({
-      descriptors,
+      descriptors: readDescriptorSet(options.descriptorSet),
       backend,
       log: options.log,
       ...given(choices),
@@ -137,7 +155,7 @@ function openBridge(options: GatewayOptions): Bridge {
     });
   } catch (err) {
     backend.close();
-    throw badDescriptors(messageOf(err));
+    throw err instanceof HubError ? err : badDescriptors(messageOf(err));
   }
 }
 

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DescMethod, FileRegistry, JsonValue } from '@bufbuild/protobuf';
 import type { Logger } from '../base/logger.js';
+import { HubError } from '../model/hub-error.js';
 import type { Caller } from '../security/caller.js';
 import type { Backend } from './backend.js';
 import { type Binding, readBindings, readDescriptors } from './bindings.js';
@@ -245,6 +246,13 @@ class DescriptorBridge implements Bridge {
     await extra.handle({ req, res, params, query, metadata, backend, options, style });
   }
 
+  /** A stock gateway has nothing of a hub in its errors. */
+  private known(err: unknown): unknown {
+    if (this.options.fieldViolations === true || err instanceof GatewayError || err instanceof HubError)
+      return err;
+    return new GatewayError(13, 'internal error; the log of the gateway has the details', { cause: err });
+  }
+
   private fail(req: IncomingMessage, res: ServerResponse, err: unknown): void {
     if (err instanceof EscapeError) {
       refuseEscape(res);
@@ -254,7 +262,7 @@ class DescriptorBridge implements Bridge {
       this.options.log.error('HTTP request failed', { method: req.method, error: err });
     }
     if (res.headersSent) res.destroy();
-    else respondError(req, res, this.style, err);
+    else respondError(req, res, this.style, this.known(err));
   }
 }
 

@@ -1,6 +1,7 @@
 import { type DescField, type DescMessage, fromBinary } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import type { Metadata } from '@grpc/grpc-js';
+import { messageOf } from '../base/errno.js';
 import type { AnsweredCall, AnswerListener } from './backend.js';
 import { readBody } from './body.js';
 import { type CallContext, cancelWithClient, checkDeadline } from './call-context.js';
@@ -88,7 +89,15 @@ export function rendered(
   return { contentType: 'application/json', body, isRaw: false };
 }
 
-/** Decodes a response message. */
+/** How deep an answer may be nested. */
+const MOST_NESTED = 2000;
+
+/** Decodes a response message. @throws GatewayError (INTERNAL) for bytes that are none. */
 export function decodeMessage(desc: DescMessage, bytes: Buffer): ReflectMessage {
-  return reflect(desc, fromBinary(desc, bytes), false);
+  try {
+    return reflect(desc, fromBinary(desc, bytes, { recursionLimit: MOST_NESTED }), false);
+  } catch (err) {
+    const why = `grpc: failed to unmarshal the received message: ${messageOf(err)}`;
+    throw new GatewayError(13, why, { cause: err });
+  }
 }
