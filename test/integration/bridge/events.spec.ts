@@ -40,7 +40,7 @@ describe('server-sent events', () => {
     it('tell a failure midway as an event, and no end', async () => {
       const answer = await events('/v1/sstream/1?cmd=faillast');
       const info =
-        '{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"ref","metadata":{}}';
+        '{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"","metadata":{}}';
       expect(answer.text).to.equal(
         'retry: 2000\n\ndata: {"seq":0,"text":"t0"}\n\n' +
           `event: error\ndata: {"code":13,"message":"boom","details":[${info}]}\n\n`,

@@ -11,7 +11,7 @@ describe('bridge streams and errors', () => {
   after(() => gateway.close());
 
   const info =
-    '{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"ref","metadata":{}}';
+    '{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"","metadata":{}}';
 
   it('answers an error before the first message with its HTTP status', async () => {
     const answer = await ask(gateway.port, { path: '/v1/sstream/3?cmd=failfirst' });
