@@ -1,8 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-
-/** How long what a refused client still sends is read and dropped, so that its system keeps the answer. */
-const LINGER_MS = 1_000;
+import { hangUp } from './linger.js';
+import type { WaitingAnswers } from './waiting-answers.js';
 
 /** Requests whose bodies may take as long as they like: those that are streams. */
 const streams = new WeakSet<IncomingMessage>();
@@ -16,10 +15,8 @@ export function allowLongBody(req: IncomingMessage): void {
  * Answers what never becomes a request that a listener sees, in the same JSON form as every other error: what Node's
  * parser refuses, what comes too slowly, `CONNECT`, and expectations other than `100-continue`.
  */
-export function answerClientErrors(server: Server): void {
-  const refusals = new Refusals();
-  server.prependListener('request', (_req, res) => refusals.track(res));
-  server.prependListener('checkContinue', (_req, res) => refusals.track(res));
+export function answerClientErrors(server: Server, waiting: WaitingAnswers): void {
+  const refusals = new Refusals(waiting);
   server.on('clientError', (err, socket) => refusals.clientError(err, socket));
   server.on('connect', (_req, socket) => refusals.refuse(socket, BAD_TARGET));
   server.on('checkExpectation', (_req, res) => answerRow(res, BAD_EXPECTATION));
@@ -40,16 +37,9 @@ export function answerRow(res: ServerResponse, [status, code, message]: ClientEr
 }
 
 class Refusals {
-  /** Answers of a connection that are not finished, in the order of their requests. */
-  private readonly answers = new WeakMap<Duplex, Set<ServerResponse>>();
   private readonly refused = new WeakSet<Duplex>();
 
-  track(res: ServerResponse): void {
-    const { socket } = res.req;
-    const open = this.answers.get(socket) ?? new Set();
-    this.answers.set(socket, open.add(res));
-    res.once('close', () => open.delete(res));
-  }
+  constructor(private readonly waiting: WaitingAnswers) {}
 
   clientError(err: NodeJS.ErrnoException, socket: Duplex): void {
     const { code = '' } = err;
@@ -59,7 +49,7 @@ class Refusals {
       socket.destroy();
       return;
     }
-    const open = [...(this.answers.get(socket) ?? [])];
+    const open = this.waiting.of(socket);
     const broken = open.find((res) => !res.req.complete);
     const isLate = code === 'ERR_HTTP_REQUEST_TIMEOUT';
     if (isLate && broken !== undefined && streams.has(broken.req)) return;
@@ -78,7 +68,7 @@ class Refusals {
   ): void {
     const before = open.find((res) => res !== broken && !res.closed);
     if (before !== undefined) before.once('close', () => this.refuseBehind(open, broken, socket, row));
-    else if (broken?.headersSent) socket.end();
+    else if (broken?.headersSent) hangUp(socket);
     else this.refuse(socket, row);
   }
 
@@ -87,13 +77,10 @@ class Refusals {
     if (!socket.writable) return;
     const body = bodyOf(code, message);
     const head = Object.entries(HEADERS).map(([name, value]) => `${name}: ${value}\r\n`);
-    socket.on('error', () => socket.destroy());
-    socket.end(
+    hangUp(
+      socket,
       `HTTP/1.1 ${status}\r\n${head.join('')}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     );
-    const cut = setTimeout(() => socket.destroy(), LINGER_MS);
-    socket.once('close', () => clearTimeout(cut));
-    socket.resume();
   }
 }
 

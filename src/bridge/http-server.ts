@@ -6,6 +6,7 @@ import { HubError } from '../model/hub-error.js';
 import { answerClientErrors, answerRow, refusalOf } from './client-errors.js';
 import { holdBody } from './linger.js';
 import { attachUpgrades, type Upgraded, type Upgrades } from './upgrades.js';
+import { WaitingAnswers } from './waiting-answers.js';
 
 /** Options of {@link listenHttp}. */
 export interface HttpServerOptions {
@@ -20,6 +21,8 @@ export interface HttpServerOptions {
   readonly upgrades?: Upgrades | undefined;
   /** Largest head of a request in bytes. Default 16 KiB. */
   readonly maxHeaderSize?: number;
+  /** Connections that may be open. Default 10000. */
+  readonly maxConnections?: number;
   /** Serve HTTPS. */
   readonly tls?: HttpTls;
 }
@@ -52,8 +55,12 @@ export function listenHttp(listener: RequestListener, options: HttpServerOptions
     headersTimeout: headersTimeoutMs,
     requestTimeout: requestTimeoutMs,
     connectionsCheckingInterval: Math.min(1000, headersTimeoutMs / 2),
+    // Whoever vanishes from the network while nothing is said is found out by the system.
+    ...{ keepAlive: true, keepAliveInitialDelay: 60_000 },
   };
+  const waiting = new WaitingAnswers();
   const take: RequestListener = (req, res) => {
+    if (!waiting.add(res)) return;
     const refusal = refusalOf(req);
     if (refusal === undefined) listener(req, res);
     else answerRow(res, refusal);
@@ -63,7 +70,8 @@ export function listenHttp(listener: RequestListener, options: HttpServerOptions
     holdBody(req, res);
     take(req, res);
   });
-  answerClientErrors(server);
+  answerClientErrors(server, waiting);
+  server.maxConnections = options.maxConnections ?? 10_000;
   const upgraded = options.upgrades === undefined ? undefined : attachUpgrades(server, options.upgrades);
   return new Promise((resolve, reject) => {
     // It stays for the server's life: a connection that cannot be accepted must not end the hub.
@@ -83,7 +91,8 @@ export function listenHttp(listener: RequestListener, options: HttpServerOptions
 function createSecure({ cert, key, clientCa }: HttpTls, settings: ServerOptions, listener: RequestListener) {
   const clients = clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true };
   try {
-    return createTlsServer({ ...settings, cert, key, ...clients }, listener);
+    const handshakeTimeout = settings.headersTimeout;
+    return createTlsServer({ ...settings, handshakeTimeout, cert, key, ...clients }, listener);
   } catch (err) {
     const description = `the certificate or its key cannot be used: ${messageOf(err)}`;
     throw HubError.invalid({ field: 'tls', description });

@@ -1,8 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 
 /** How long, and how much, is still read from a client that was answered while it sends. */
 const LINGER_MS = 5_000;
 const LINGER_BYTES = 64 * 1024 * 1024;
+/** How long what a refused client still sends is read and dropped, so that its system keeps the answer. */
+const HANG_UP_MS = 1_000;
 
 const waiting = new WeakMap<IncomingMessage, ServerResponse>();
 
@@ -42,4 +45,17 @@ export function endLater(req: IncomingMessage, res: ServerResponse, body: string
   res.write(body);
   // Whoever read the body until now lets go of it first.
   setImmediate(() => req.on('data', drop).once('end', end).once('close', end).resume());
+}
+
+/**
+ * Ends a connection with its last words, if there are any left to say. The other side may never do its part: it is
+ * cut a moment later.
+ */
+export function hangUp(socket: Duplex, lastWords?: string): void {
+  socket.on('error', () => socket.destroy());
+  if (lastWords === undefined) socket.end();
+  else socket.end(lastWords);
+  const cut = setTimeout(() => socket.destroy(), HANG_UP_MS);
+  socket.once('close', () => clearTimeout(cut));
+  socket.resume();
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { Server as TlsServer } from 'node:tls';
 
 /** Takes connections that leave HTTP, such as WebSockets. */
 export interface Upgrades {
@@ -47,5 +48,6 @@ function answerPlainly(server: Server, req: IncomingMessage, socket: Duplex, hea
   }
   const again = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
   socket.unshift(Buffer.concat([again, head]));
-  server.emit('connection', socket);
+  // What has been deciphered must not be taken for the beginning of TLS.
+  server.emit(server instanceof TlsServer ? 'secureConnection' : 'connection', socket);
 }

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { expect } from 'chai';
+import { deferred } from '../../../src/base/deferred.js';
 import { allowLongBody } from '../../../src/bridge/client-errors.js';
 import { type HttpServer, listenHttp } from '../../../src/bridge/http-server.js';
 import { HubError } from '../../../src/model/hub-error.js';
@@ -16,6 +17,7 @@ describe('HTTP server', () => {
   afterEach(() => server.close(0));
 
   const HOST = 'Host: a\r\n';
+  const LOCAL = { host: '127.0.0.1', port: 0 };
   const refused: [what: string, request: string, status: number, code: number][] = [
     ['headers that never end', 'GET / HTTP/1.1\r\nHost:', 408, 4],
     ['a body that never ends', `POST / HTTP/1.1\r\n${HOST}Content-Length: 9\r\n\r\nx`, 408, 4],
@@ -144,6 +146,51 @@ describe('HTTP server', () => {
       expect(answer.match(/x/g)).to.have.length(10);
     } finally {
       await patient.close(0);
+    }
+  });
+
+  it('tells those who wait behind another answer, too, that their client is gone', async () => {
+    const gone: string[] = [];
+    const started = deferred<void>();
+    const [waiting, told] = [3, deferred<void>()];
+    const quiet = await listenHttp((req, res) => {
+      res.once('close', () => gone.push(req.url ?? '') === waiting && told.resolve());
+      if (req.url === '/3') started.resolve();
+    }, LOCAL);
+    try {
+      const socket = connect(quiet.port, '127.0.0.1');
+      socket.write([1, 2, 3].map((i) => `GET /${i} HTTP/1.1\r\n${HOST}\r\n`).join(''));
+      await started.promise;
+      socket.destroy();
+      await told.promise;
+      expect(gone.sort()).to.deep.equal(['/1', '/2', '/3']);
+    } finally {
+      await quiet.close(0);
+    }
+  });
+
+  it('cuts a connection on which more requests wait than anybody needs', async () => {
+    let seen = 0;
+    const quiet = await listenHttp(() => void seen++, LOCAL);
+    try {
+      const socket = connect(quiet.port, '127.0.0.1').on('error', () => {});
+      socket.write(`GET / HTTP/1.1\r\n${HOST}\r\n`.repeat(5000));
+      await new Promise((resolve) => socket.once('close', resolve));
+      expect(seen).to.equal(1000);
+    } finally {
+      await quiet.close(0);
+    }
+  });
+
+  it('takes no more connections than its limit', async () => {
+    const small = await listenHttp((_req, res) => res.end('done'), { ...LOCAL, maxConnections: 1 });
+    try {
+      const first = connect(small.port, '127.0.0.1');
+      await new Promise((resolve) => first.once('connect', resolve));
+      expect(String(await sendRaw(small.port, Buffer.from(`GET / HTTP/1.1\r\n${HOST}\r\n`)))).to.equal('');
+      first.destroy();
+    } finally {
+      await small.close(0);
     }
   });
 

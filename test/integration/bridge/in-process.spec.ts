@@ -129,9 +129,8 @@ describe('bridge within the process of its hub', () => {
 
   it('answers an error, and not an empty output, when the output cannot be read', async () => {
     const get = async () => ({ task: fakeTask(), attempts: [] });
-    const stream = async function* (): AsyncGenerator<never> {
-      throw new HubError('LOG_EXPIRED', 'the output is gone');
-    };
+    const gone = new HubError('LOG_EXPIRED', 'the output is gone');
+    const stream = () => followed([], AbortSignal.abort(gone));
     await using door = await new Door({ tasks: { get }, logs: { stream } }).start();
     const answer = await ask(door.port, { path: '/tasks/t/output' });
     expect(answer.json()).to.include({ message: 'the output is gone' });
