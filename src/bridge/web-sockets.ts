@@ -2,6 +2,7 @@ import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { HubError } from '../model/hub-error.js';
+import { hangUp } from './linger.js';
 import { type ResponseStyle, respondError } from './respond.js';
 import { runSocketCall, type SocketContext } from './socket-call.js';
 import { CLOSE } from './socket-writer.js';
@@ -105,10 +106,10 @@ export class WebSockets {
 
   private ping(): void {
     for (const client of this.server.clients) {
-      // Of a client that is made to wait nothing is read, its pongs neither.
-      if (client.isPaused) continue;
-      if (!this.alive.delete(client)) client.terminate();
-      else client.ping();
+      // Of a client that is made to wait nothing is read, its pongs neither. Where nobody is left, the ping is
+      // refused by the system.
+      if (client.isPaused || this.alive.delete(client)) client.ping();
+      else client.terminate();
     }
   }
 }
@@ -118,6 +119,6 @@ function refuse(req: IncomingMessage, socket: Duplex, style: ResponseStyle, err:
   const res = new ServerResponse(req);
   res.shouldKeepAlive = false;
   res.assignSocket(socket as Parameters<ServerResponse['assignSocket']>[0]);
-  res.once('finish', () => socket.end());
+  res.once('finish', () => hangUp(socket));
   respondError(req, res, style, err);
 }

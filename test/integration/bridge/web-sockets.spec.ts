@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { Duplex } from 'node:stream';
 import { expect } from 'chai';
+import { deferred } from '../../../src/base/deferred.js';
 import type { Backend } from '../../../src/bridge/backend.js';
 import { ask } from '../../support/gateway/http-client.js';
 import { ALLOWED_ORIGIN, type HubDoor, startHubDoor, TOKEN } from '../../support/gateway/hub-door.js';
@@ -9,6 +10,7 @@ import { type RefGateway, startRefGateway } from '../../support/gateway/ref-gate
 import { sendRaw } from '../../support/gateway/replay.js';
 import { refusal, SocketClient } from '../../support/gateway/socket-client.js';
 import { FLOOD_RECORDS } from '../../support/gateway/stand-in-hub.js';
+import { settled } from '../../support/settled.js';
 
 const HANDSHAKE = {
   Connection: 'Upgrade',
@@ -160,6 +162,20 @@ describe('WebSockets on streaming routes', () => {
     await stock.close();
   });
 
+  it('notice that a client is gone whose messages are not taken', async () => {
+    const cancelled = deferred<void>();
+    const stuck = new Duplex({ highWaterMark: 1, read: () => {}, write: () => {} });
+    const call = Object.assign(stuck, { cancel: cancelled.resolve });
+    const backend = { makeBidiStreamRequest: () => call, close: () => {} } as unknown as Backend;
+    const other = await startRefGateway({ backend, webSockets: { pingMs: 50 } });
+    const client = await SocketClient.open(other.port, '/v1/bidi');
+    for (let i = 0; i < 200; i++) client.send({ text: 'x'.repeat(100_000) });
+    await settled(() => client.socket.bufferedAmount);
+    client.socket.terminate();
+    await cancelled.promise;
+    await other.close();
+  });
+
   it('stop reading from a client whose messages are not taken', async () => {
     const taken: Buffer[] = [];
     const stuck = new Duplex({
@@ -230,6 +246,19 @@ describe('WebSockets of the hub', () => {
       expect(JSON.parse(refused.text)).to.have.nested.property('details[0].reason', reason);
     });
   }
+
+  it('leave no connection of a client that was refused and does not hang up', async () => {
+    const lines = Object.entries({ ...HANDSHAKE, Origin: 'http://evil.example' }).map(
+      ([name, value]) => `${name}: ${value}\r\n`,
+    );
+    const socket = connect({ port: door.port, host: '127.0.0.1', allowHalfOpen: true }).resume();
+    socket.write(`GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n${lines.join('')}\r\n`);
+    await once(socket, 'end');
+    const cut = new Promise((resolve) => socket.once('error', resolve));
+    const poke = setInterval(() => socket.write('x'), 100);
+    await cut;
+    clearInterval(poke);
+  });
 
   it('refuse an offer of subprotocols without theirs, and a token in the address', async () => {
     expect((await refusal(open('/events', { protocols: ['chat'] }))).status).to.equal(400);
