@@ -18,10 +18,21 @@ export function wantsPretty(req: IncomingMessage): boolean {
   return req.url?.includes('pretty') === true && ASKED.test(req.url) && !ownPretty.has(req);
 }
 
-/** JSON with a member or item a line. Nothing but white space changes, not even how numbers are written. */
+/** Characters of white space that a text may gain: what is nested deep could become hundreds of times as long. */
+const MOST_SPACE = 16 * 1024 * 1024;
+
+/**
+ * JSON with a member or item a line, as far as {@link MOST_SPACE} goes. Nothing but white space changes, not even how
+ * numbers are written.
+ */
 export function indentJson(json: string): string {
   let depth = 0;
-  const line = () => `\n${'  '.repeat(depth)}`;
+  let left = MOST_SPACE;
+  const line = () => {
+    const space = `\n${'  '.repeat(depth)}`;
+    left -= space.length;
+    return left < 0 ? '' : space;
+  };
   return json.replace(TOKEN, (token, at: number) => {
     if (token === '{' || token === '[') {
       depth++;

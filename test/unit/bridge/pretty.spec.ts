@@ -30,4 +30,12 @@ describe('indentJson', () => {
       }),
     );
   });
+
+  it('does not make a huge text of deep ones', () => {
+    const [open, close] = ['['.repeat(1000), ']'.repeat(1000)];
+    const text = `${open}${Array(50_000).fill('null').join(',')}${close}`;
+    const pretty = indentJson(text);
+    expect(pretty.length - text.length).to.be.lessThan(17 * 1024 * 1024);
+    expect(JSON.stringify(JSON.parse(pretty))).to.equal(text);
+  });
 });
