@@ -59,6 +59,9 @@ export class GatewayError extends Error {
   /** A failed gRPC call. The status in `grpc-status-details-bin` wins over the plain one. */
   static fromCall(err: ServiceError, metadata: Metadata | undefined): GatewayError {
     const trailers = err.metadata;
+    // grpc-js makes NaN of what is no number; words as of grpc-go.
+    if ((err.code | 0) !== err.code)
+      return new GatewayError(13, 'transport: malformed grpc-status', { metadata, trailers });
     const status = packedStatus(trailers);
     if (status !== undefined && status.code === err.code) {
       return new GatewayError(status.code, status.message, { details: status.details, metadata, trailers });
