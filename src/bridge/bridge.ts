@@ -258,7 +258,8 @@ class DescriptorBridge implements Bridge {
       refuseEscape(res);
       return;
     }
-    if (GatewayError.from(err).code === 13 && !(err instanceof GatewayError)) {
+    const isGone = req.destroyed && !req.complete;
+    if (!isGone && GatewayError.from(err).code === 13 && !(err instanceof GatewayError)) {
       this.options.log.error('HTTP request failed', { method: req.method, error: err });
     }
     if (res.headersSent) res.destroy();

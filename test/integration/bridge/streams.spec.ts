@@ -1,6 +1,9 @@
+import { connect } from 'node:net';
 import { expect } from 'chai';
+import { createJsonLogger } from '../../../src/base/logger.js';
 import { ask } from '../../support/gateway/http-client.js';
 import { startRefGateway } from '../../support/gateway/ref-gateway.js';
+import { settled } from '../../support/settled.js';
 
 describe('bridge streams and errors', () => {
   let gateway: Awaited<ReturnType<typeof startRefGateway>>;
@@ -10,8 +13,7 @@ describe('bridge streams and errors', () => {
   });
   after(() => gateway.close());
 
-  const info =
-    '{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"","metadata":{}}';
+  const info = '{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R","domain":"","metadata":{}}';
 
   it('answers an error before the first message with its HTTP status', async () => {
     const answer = await ask(gateway.port, { path: '/v1/sstream/3?cmd=failfirst' });
@@ -53,5 +55,19 @@ describe('bridge streams and errors', () => {
     expect(answer.status).to.equal(400);
     expect(answer.text).to.contain('{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":null}');
     expect(answer.headers['grpc-metadata-x-hdr']).to.equal('h1');
+  });
+
+  it('take it for no failure of their own when a client leaves in the middle of its body', async () => {
+    const lines: string[] = [];
+    const other = await startRefGateway({ log: createJsonLogger((line) => lines.push(line), { level: 'info' }) });
+    for (const path of ['/v1/echo', '/v1/cstream', '/v1/bidi']) {
+      const socket = connect(other.port, '127.0.0.1');
+      socket.write(`POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{`);
+      await settled(() => socket.bytesWritten);
+      socket.destroy();
+    }
+    await settled(() => lines.length);
+    await other.close();
+    expect(lines).to.deep.equal([]);
   });
 });
