@@ -59,7 +59,9 @@ describe('bridge streams and errors', () => {
 
   it('take it for no failure of their own when a client leaves in the middle of its body', async () => {
     const lines: string[] = [];
-    const other = await startRefGateway({ log: createJsonLogger((line) => lines.push(line), { level: 'info' }) });
+    const other = await startRefGateway({
+      log: createJsonLogger((line) => lines.push(line), { level: 'info' }),
+    });
     for (const path of ['/v1/echo', '/v1/cstream', '/v1/bidi']) {
       const socket = connect(other.port, '127.0.0.1');
       socket.write(`POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{`);
