@@ -13,7 +13,21 @@ const PERMANENT = new Set(
 );
 
 /** Keys that belong to the transport. */
-const RESERVED = /^(:|grpc-|(content-type|te|host|connection|user-agent|transfer-encoding|content-length)$)/;
+const RESERVED = new Set(
+  `accept-encoding connection content-length content-type grpc-accept-encoding grpc-encoding grpc-message
+  grpc-message-type grpc-status grpc-status-details-bin grpc-timeout host http2-settings keep-alive proxy-connection te
+  transfer-encoding upgrade user-agent`.split(/\s+/),
+);
+
+/** Keys of which Node.js sends one value only: for a second one it fails, and grpc-js drops its connection then. */
+const SINGLE = new Set(
+  `access-control-allow-credentials access-control-max-age access-control-request-method age authorization
+  content-encoding content-language content-location content-md5 content-range date dnt etag expires from if-match
+  if-modified-since if-none-match if-range if-unmodified-since last-modified location max-forwards
+  proxy-authorization range referer retry-after tk upgrade-insecure-requests x-content-type-options`.split(
+    /\s+/,
+  ),
+);
 
 /**
  * The metadata of a gRPC call from the headers of its HTTP request, by grpc-gateway's rules.
@@ -24,6 +38,9 @@ const RESERVED = /^(:|grpc-|(content-type|te|host|connection|user-agent|transfer
 export function metadataFromHeaders(req: IncomingMessage, forwarded: readonly string[] = []): Metadata {
   const metadata = new Metadata();
   const { rawHeaders } = req;
+  // The header proper counts more than one that is meant for metadata.
+  const [authorization] = allValues(req, 'authorization');
+  if (authorization !== undefined && isPrintable(authorization)) metadata.add('authorization', authorization);
   let hasEmptyKey = false;
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const [name, value] = [(rawHeaders[i] ?? '').toLowerCase(), rawHeaders[i + 1] ?? ''];
@@ -90,7 +107,7 @@ function addHeader(metadata: Metadata, name: string, value: string, forwarded: r
     return;
   }
   if (!isPrintable(value)) return;
-  if (name === 'authorization' || forwarded.includes(name)) metadata.add(name, value);
+  if (forwarded.includes(name)) addText(metadata, name, value);
   if (PERMANENT.has(name)) metadata.add(`grpcgateway-${name}`, value);
 }
 
@@ -98,10 +115,14 @@ function addExplicit(metadata: Metadata, key: string, value: string): void {
   if (key === '' || !/^[0-9a-z._-]+$/.test(key)) return;
   const isBinary = key === 'bin' || key.endsWith('-bin');
   const bytes = isBinary ? decodeBinary(key, value) : undefined;
-  if (RESERVED.test(key)) return;
+  if (RESERVED.has(key)) return;
   if (key === 'bin') addDecoded(metadata, key, bytes?.toString('latin1') ?? '');
   else if (bytes !== undefined) metadata.add(key, bytes);
-  else if (isPrintable(value)) metadata.add(key, value);
+  else if (isPrintable(value)) addText(metadata, key, value);
+}
+
+function addText(metadata: Metadata, key: string, value: string): void {
+  if (!SINGLE.has(key) || metadata.get(key).length === 0) metadata.add(key, value);
 }
 
 /** The header `Grpc-Metadata-Bin` ends like a binary one, but its key is that of a text. */

@@ -112,13 +112,23 @@ export function firstPart(res: ServerResponse, text: string): string | Buffer {
 
 /** Writes status and headers. A name may come several times. */
 export function writeHead(res: ServerResponse, status: number, headers: HeaderList): void {
-  const reason = status === 499 ? 'Client Closed Request' : undefined;
-  const flat: string[] = [];
-  for (const [name, value] of headers) flat.push(name, value);
   const exposed = exposedHeaders(res, headers);
-  if (exposed !== undefined) flat.push('Access-Control-Expose-Headers', exposed);
-  if (reason === undefined) res.writeHead(status, flat);
-  else res.writeHead(status, reason, flat);
+  const all: HeaderList =
+    exposed === undefined ? headers : [...headers, ['Access-Control-Expose-Headers', exposed]];
+  if (status === 499) res.statusMessage = 'Client Closed Request';
   // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
-  if (flat.some((text) => /[^\u0000-\u007f]/.test(text))) byteHeads.add(res);
+  if (all.some(([, value]) => /[^\u0000-\u007f]/.test(value))) byteHeads.add(res);
+  if (res.getHeaderNames().length === 0) res.writeHead(status, all.flat());
+  else addToHead(res, status, all);
+}
+
+/** Where there are headers already, Node.js would keep only the last value of each name. */
+function addToHead(res: ServerResponse, status: number, headers: HeaderList): void {
+  const seen = new Set<string>();
+  for (const [name, value] of headers) {
+    if (seen.has(name.toLowerCase())) res.appendHeader(name, value);
+    else res.setHeader(name, value);
+    seen.add(name.toLowerCase());
+  }
+  res.writeHead(status);
 }

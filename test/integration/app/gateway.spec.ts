@@ -173,6 +173,30 @@ describe('a gateway', () => {
     expect([answer.status, answer.json().code]).to.deep.equal([503, 14]);
   });
 
+  it('does not lose its connection over metadata that cannot be sent twice, or not at all', async () => {
+    const port = await portOf({});
+    const slow = open(port, '/v1/slow/400');
+    const twice = ['a', 'b'];
+    const headers = {
+      'Grpc-Metadata-Etag': twice,
+      'Grpc-Metadata-If-Match': twice,
+      'Grpc-Metadata-Http2-Settings': 'x',
+      'Grpc-Metadata-Connection': 'x',
+      'Grpc-Metadata-Upgrade': 'x',
+      'Grpc-Metadata-Content-Length': '1',
+      'Grpc-Metadata-Host': 'x',
+      Authorization: 'first',
+      'Grpc-Metadata-Authorization': 'second',
+    };
+    const { status, text } = await ask(port, { path: '/v1/meta', headers });
+    expect(status, text).to.equal(200);
+    expect((JSON.parse(text) as { md: string[] }).md).to.include.members([
+      'authorization="first"',
+      'etag="a"',
+    ]);
+    expect((await slow).statusCode).to.equal(200);
+  });
+
   it('speaks to a target at a unix socket', async () => {
     const path = join(dir, 'target.sock');
     const server = new Server();
