@@ -2,7 +2,7 @@ import type { Metadata } from '@grpc/grpc-js';
 import type { CallContext } from './call-context.js';
 import type { GatewayError } from './gateway-error.js';
 import { type HeaderList, headerText, metadataHeaders } from './metadata-out.js';
-import { firstPart, renderError, writeHead } from './respond.js';
+import { firstPart, renderError, respondError, writeHead } from './respond.js';
 import { decodeMessage, rendered } from './unary.js';
 
 /** Writes the messages of one stream to whoever asked for it. */
@@ -71,6 +71,10 @@ export class LineWriter extends ResponseWriter {
       this.ctx.res.end();
       return;
     }
+    if (!this.ctx.res.headersSent && wasNeverOpened(error)) {
+      respondError(this.ctx.req, this.ctx.res, this.ctx.style, error);
+      return;
+    }
     const { status, body } = renderError(error, this.ctx.style, 'html');
     this.head(status, [
       ['Content-Type', 'application/json'],
@@ -82,4 +86,10 @@ export class LineWriter extends ResponseWriter {
   private head(status: number, headers: HeaderList): void {
     if (!this.ctx.res.headersSent) writeHead(this.ctx.res, status, [...this.ctx.style.headers, ...headers]);
   }
+}
+
+/** Whether a call failed before its server said anything: such a failure is answered as that of any other call. */
+function wasNeverOpened({ code, metadata, trailers }: GatewayError): boolean {
+  const isOurs = code === 4 || code === 14;
+  return isOurs && metadata === undefined && Object.keys(trailers?.getMap() ?? {}).length === 0;
 }

@@ -167,10 +167,11 @@ describe('a gateway', () => {
   });
 
   it('says when its target is not there', async () => {
-    const answer = await ask(await portOf({ target: `127.0.0.1:${await closedPort()}` }), {
-      path: '/v1/nop',
-    });
-    expect([answer.status, answer.json().code]).to.deep.equal([503, 14]);
+    const port = await portOf({ target: `127.0.0.1:${await closedPort()}` });
+    for (const path of ['/v1/nop', '/v1/sstream/1']) {
+      const answer = await ask(port, { path });
+      expect([answer.status, answer.json().code]).to.deep.equal([503, 14]);
+    }
   });
 
   it('does not lose its connection over metadata that cannot be sent twice, or not at all', async () => {
