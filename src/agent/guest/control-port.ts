@@ -64,7 +64,9 @@ export class ControlPort {
     const child = start('perl', args, { cwd: '/', env: {}, stdio: ['pipe', 'pipe', 'inherit'] });
     child.stdin?.on('error', () => {});
     // A pipe of a child is a socket for Node.js.
-    new JsonSocket(child.stdout as Socket, (message) => this.receive(message));
+    const lines = new JsonSocket(child.stdout as Socket, (message) => this.receive(message));
+    // Nonsense closes it. The script would learn that only from its next line, which would be lost.
+    void lines.closed.then(() => child.kill('SIGKILL'));
     child.once('error', (err) => this.retry(err.message));
     child.once('exit', (code) => this.retry(`its process ended with ${code}`));
     return child;
