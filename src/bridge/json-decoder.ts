@@ -30,6 +30,7 @@ type FieldOf<K extends DescField['fieldKind']> = DescField & { readonly fieldKin
 
 /** Decodes messages from proto3 JSON by the rules of Go's protojson, which are stricter here and laxer there. */
 export class JsonDecoder implements Decoding {
+  packed = 0;
   private readonly path: string[] = [];
   private readonly unknown: string[] = [];
 

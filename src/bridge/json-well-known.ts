@@ -12,6 +12,8 @@ type FieldOf<K extends DescField['fieldKind']> = DescField & { readonly fieldKin
 
 /** What reading a well-known message needs of the decoder that it is a part of. */
 export interface Decoding {
+  /** How many google.protobuf.Any are around what is read. */
+  packed: number;
   readonly reader: JsonReader;
   readonly options: { readonly registry: Registry; readonly rejectUnknownFields: boolean };
   decode(desc: DescMessage): ReflectMessage;
@@ -73,7 +75,7 @@ function readDuration(decoder: Decoding, message: ReflectMessage): void {
   const text = textOf(decoder, message.desc);
   const [match, sign, whole = '', fraction = ''] =
     /^([-+]?)(0|[1-9]\d*|(?=\.))(?:\.(\d{0,9}))?s$/.exec(text) ?? [];
-  if (match === undefined || BigInt(whole || 0) >= 2n ** 63n)
+  if (match === undefined || whole.length > 20 || BigInt(whole || 0) >= 2n ** 63n)
     throw refused(decoder, message, 'invalid', 'value');
   const seconds = BigInt(whole || 0);
   if (seconds > MAX_DURATION_SECONDS) throw outOfRange(decoder, message);
@@ -150,11 +152,21 @@ function numberOf(decoder: Decoding, message: ReflectMessage): number {
   return number;
 }
 
+/** How many google.protobuf.Any may be packed into each other. Each is read ahead to its end for its type. */
+const MOST_PACKED = 32;
+
 function readAny(decoder: Decoding, message: ReflectMessage): void {
   const { reader, options } = decoder;
   if (reader.peek() !== '{') throw decoder.unexpected('an object');
+  if (++decoder.packed > MOST_PACKED) {
+    throw decoder.refuse(
+      'exceeded max recursion depth',
+      `expected at most ${MOST_PACKED} messages packed into each other`,
+    );
+  }
   const typeUrl = findType(decoder);
   if (typeUrl === undefined) {
+    decoder.packed--;
     decoder.skipValue();
     return;
   }
@@ -169,6 +181,7 @@ function readAny(decoder: Decoding, message: ReflectMessage): void {
   const inner = reflect(desc, create(desc), false);
   if (desc.typeName in READERS) readAnyValue(decoder, inner);
   else decoder.fields(inner, true);
+  decoder.packed--;
   message.set(fieldOf(message.desc, 'type_url'), typeUrl.url);
   message.set(fieldOf(message.desc, 'value'), toBinary(desc, inner.message));
 }

@@ -269,7 +269,10 @@ const oddValues: fc.Arbitrary<JsonValue> = fc.oneof(
     { '@type': 'type.googleapis.com/google.protobuf.Duration', value: '1s' },
     { name: 'x', amount: 5, child: { name: 5 } },
   ),
-  fc.jsonValue({ maxDepth: 2 }) as fc.Arbitrary<JsonValue>,
+  // Go reads no further than the number when a string begins with one, and knows no space in base64.
+  (fc.jsonValue({ maxDepth: 2 }) as fc.Arbitrary<JsonValue>).filter(
+    (value) => !/"[-+]?\d|[\s\\]/.test(JSON.stringify(value)),
+  ),
 );
 
 function split(whole: string, cuts: readonly number[]): { complete: string[]; rest: string } {

@@ -20,7 +20,12 @@ describe('long texts', function () {
   });
 
   const build = (route: string, parts: { body?: string; query?: string }) => {
-    const options = { registry: ref.registry, rejectUnknownFields: false, fieldViolations: true };
+    const options = {
+      registry: ref.registry,
+      rejectUnknownFields: false,
+      fieldViolations: true,
+      maxDepth: 1000,
+    };
     const { body = '', query = '' } = parts;
     const request = {
       params: new Map<string, string>(),
@@ -54,6 +59,8 @@ describe('long texts', function () {
     ['a number as a key', `{"min":{"${times('1')}":{}}}`, 'refused'],
     ['a number in an item', `{"ri64":["1","${times('1')}"]}`, 'refused'],
     ['a wrapped number', `{"wi64":"${times('1')}"}`, 'refused'],
+    ['a duration', `{"dur":"${times('1')}s"}`, 'refused'],
+    ['messages packed into each other', `{"any":${nested(900, times('1,'))}}`, 'refused'],
     ['digits in a string', `{"s":"${times('1')}"}`, 'taken'],
     ['escapes', `{"s":"${times('\\u0041')}"}`, 'taken'],
     ['backslashes', `{"s":"${times('\\\\')}"}`, 'taken'],
@@ -110,6 +117,12 @@ describe('long texts', function () {
     });
   }
 });
+
+/** A list inside as many google.protobuf.Any. */
+function nested(depth: number, items: string): string {
+  const type = (name: string) => `{"@type":"type.googleapis.com/google.protobuf.${name}","value":`;
+  return `${type('Any').repeat(depth)}${type('ListValue')}[${items}1]}${'}'.repeat(depth)}`;
+}
 
 /** As many pieces as are as long, each with a number of its own in place of `$`. */
 function distinct(piece: string): string {

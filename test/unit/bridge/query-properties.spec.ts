@@ -41,13 +41,16 @@ describe('requests made of their parts', function () {
     );
   });
 
-  const build = (route: string, parts: Partial<RequestParts>): JsonValue => {
+  const encode = (route: string, parts: Partial<RequestParts>): Buffer => {
     const binding = ref.binding(route);
     const options = { registry: ref.registry, rejectUnknownFields: false, fieldViolations: false };
     const params = new Map<string, string>();
     const none = { params, query: '', body: new Uint8Array(), formType: undefined, standsIn: false };
-    const bytes = buildRequest(binding, { ...none, ...parts }, options);
-    return plain(binding.method.input, fromBinary(binding.method.input, bytes), ref.registry);
+    return buildRequest(binding, { ...none, ...parts }, options);
+  };
+  const build = (route: string, parts: Partial<RequestParts>): JsonValue => {
+    const { input } = ref.binding(route).method;
+    return plain(input, fromBinary(input, encode(route, parts)), ref.registry);
   };
   const asPlain = (message: Message) => plain(everything, message, ref.registry);
 
@@ -140,10 +143,8 @@ describe('requests made of their parts', function () {
       fc.property(fc.array(pair, { maxLength: 4 }), (pairs) => {
         const query = pairs.map(([name, end, value]) => `${name}${end}=${value}`).join('&');
         try {
-          build('GET /v1/echo', { query });
+          fromBinary(everything, encode('GET /v1/echo', { query }));
         } catch (err) {
-          // The library, to which the result is shown, does not write all that a query may say.
-          if (/google\.protobuf\.Value must have|cannot encode message google\./.test(String(err))) return;
           expect(err, query).to.be.instanceOf(GatewayError);
           expect((err as GatewayError).code, query).to.be.oneOf([3, 13]);
         }
@@ -153,11 +154,9 @@ describe('requests made of their parts', function () {
   });
 
   it('an update mask that is made of a body names what the body sets, and all of it', () => {
-    const item = messageOf(ref.message('Everything'), {
-      depth: 2,
-      plain: true,
-      packable: [ref.message('Name')],
-    });
+    // Of values without a type the mask names what is inside; where there is nothing inside, nothing.
+    const fields = ({ name }: DescField) => !['st', 'val'].includes(name);
+    const item = messageOf(everything, { depth: 2, plain: true, packable: [ref.message('Name')], fields });
     fc.assert(
       fc.property(item, fc.boolean(), (message, useProtoFieldName) => {
         const json = toJson(everything, message, { registry: ref.registry, useProtoFieldName });
