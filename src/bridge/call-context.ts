@@ -30,6 +30,14 @@ export function checkDeadline({ deadline }: CallOptions): void {
   }
 }
 
+/**
+ * @throws GatewayError (CANCELLED) when the client has gone away: a call of grpc-js that is cancelled as soon as it is
+ * started holds its stream for as long as the connection lives.
+ */
+export function checkClient(res: ServerResponse): void {
+  if (res.destroyed) throw new GatewayError(1, 'the client is gone');
+}
+
 /** Cancels a call when the client goes away before it was answered. */
 export function cancelWithClient(res: ServerResponse, call: { cancel(): void }): void {
   res.once('close', () => {

@@ -1,8 +1,9 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
-import express, { type Express } from 'express';
+import express, { type Express, type Request, type Response } from 'express';
 import { type Bridge, type BridgeOptions, createBridge, type RequestHandler } from './bridge.js';
 import { allowOrigins } from './cors.js';
 import type { ExtraRoute } from './extra-route.js';
+import { GatewayError } from './gateway-error.js';
 import { callerOf, type HttpGuard, type Middleware } from './guard.js';
 import { healthzRoute, readyzRoute } from './health-routes.js';
 import { acceptHubShorthands } from './hub-leniency.js';
@@ -72,11 +73,15 @@ export function createHubHttp(options: HubHttpOptions): HubHttp {
   const upgrades = bridge.webSockets?.upgrades((req) => guard.checkUpgrade(req));
   const listener: RequestHandler = (req, res) => {
     const answer = bridge.find(req);
-    if (answer === undefined) app(req, res);
+    // Express passes by all handlers for a target that it cannot take apart.
+    if (answer === undefined)
+      app(req as Request, res as Response, () => respondError(req, res, bridge.style, NOT_FOUND));
     else before(req, res, () => answer(req, res));
   };
   return { listener, app, upgrades, bridge, close: () => bridge.close() };
 }
+
+const NOT_FOUND = new GatewayError(5, 'Not Found');
 
 /** An express application that adds nothing to answers. */
 export function plainExpress(): Express {

@@ -14,10 +14,16 @@ export function holdBody(req: IncomingMessage, res: ServerResponse): void {
   waiting.set(req, res);
 }
 
-/** Lets a client that waits send its body. */
+/** Lets a client that waits send its body, once the answers before this one are out: Node.js mixes them up else. */
 export function wantBody(req: IncomingMessage): void {
-  waiting.get(req)?.writeContinue();
+  const res = waiting.get(req);
   waiting.delete(req);
+  if (res === undefined) return;
+  const tell = () => {
+    if (!res.headersSent) res.writeContinue();
+  };
+  if (res.socket === null) res.once('socket', tell);
+  else tell();
 }
 
 /** Whether the client has more to send than was read, and sends it. */
@@ -44,7 +50,10 @@ export function endLater(req: IncomingMessage, res: ServerResponse, body: string
   const timer = setTimeout(end, LINGER_MS);
   res.write(body);
   // Whoever read the body until now lets go of it first.
-  setImmediate(() => req.on('data', drop).once('end', end).once('close', end).resume());
+  setImmediate(() => {
+    if (req.readableEnded || req.destroyed) end();
+    else req.on('data', drop).once('end', end).once('close', end).resume();
+  });
 }
 
 /**

@@ -10,7 +10,7 @@ import type { LogRecord } from '../../gen/vmagent/v1/log.js';
 import type { Task } from '../../gen/vmagent/v1/task.js';
 import { HubError } from '../model/hub-error.js';
 import { type ByteRange, parseRange } from './byte-range.js';
-import { cancelWithClient } from './call-context.js';
+import { cancelWithClient, checkClient } from './call-context.js';
 import type { ExtraRequest, ExtraRoute } from './extra-route.js';
 import { GatewayError } from './gateway-error.js';
 import { parseQuery } from './query.js';
@@ -99,6 +99,7 @@ async function sendOutput(
     format: 'BYTES',
     streams: [stream],
   });
+  checkClient(res);
   const call = backend.makeServerStreamRequest(
     '/vmagent.v1.Hub/StreamLogs',
     Buffer.from(encoded.finish()),
@@ -118,6 +119,9 @@ async function sendOutput(
     }
   } catch (err) {
     throw isServiceError(err) ? GatewayError.fromCall(err, undefined) : err;
+  } finally {
+    // What is behind the range is not wanted.
+    call.cancel();
   }
   if (!res.headersSent) writeHead(res, plan.status, [...style.headers, ...plan.headers]);
   res.end();

@@ -1,6 +1,6 @@
 import type { Metadata, ServiceError, StatusObject } from '@grpc/grpc-js';
 import type { ReceivingCall, SendingCall } from './backend.js';
-import { type CallContext, checkDeadline } from './call-context.js';
+import { type CallContext, checkClient, checkDeadline } from './call-context.js';
 import { EventWriter, endOver } from './event-writer.js';
 import { GatewayError } from './gateway-error.js';
 import { buildRequest } from './request.js';
@@ -20,6 +20,7 @@ export async function handleServerStream(ctx: CallContext): Promise<void> {
   const request = buildRequest(binding, { ...parts, ...body }, ctx.build);
   const { backend, metadata } = ctx;
   checkDeadline(ctx.options);
+  checkClient(ctx.res);
   const call = backend.makeServerStreamRequest(binding.grpcPath, request, metadata, ctx.options);
   await pipeStream(createStreamWriter(ctx, resume), call);
 }

@@ -4,7 +4,7 @@ import type { Metadata } from '@grpc/grpc-js';
 import { messageOf } from '../base/errno.js';
 import type { AnsweredCall, AnswerListener } from './backend.js';
 import { readBody } from './body.js';
-import { type CallContext, cancelWithClient, checkDeadline } from './call-context.js';
+import { type CallContext, cancelWithClient, checkClient, checkDeadline } from './call-context.js';
 import { GatewayError } from './gateway-error.js';
 import { messageToJson } from './json-output.js';
 import { fieldToJson } from './json-plain-output.js';
@@ -25,6 +25,7 @@ export async function handleUnary(ctx: CallContext): Promise<void> {
   const request = buildRequest(ctx.binding, { ...ctx.parts, ...(await readParts(ctx)) }, ctx.build);
   const { backend, binding, metadata } = ctx;
   checkDeadline(ctx.options);
+  checkClient(ctx.res);
   const result = await settleUnary(ctx, (done) =>
     backend.makeUnaryRequest(binding.grpcPath, request, metadata, ctx.options, done),
   );

@@ -2,6 +2,7 @@ import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { HubError } from '../model/hub-error.js';
+import { GatewayError } from './gateway-error.js';
 import { hangUp } from './linger.js';
 import { type ResponseStyle, respondError } from './respond.js';
 import { runSocketCall, type SocketContext } from './socket-call.js';
@@ -45,6 +46,9 @@ export class WebSockets {
       perMessageDeflate: false,
       handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     });
+    this.server.on('wsClientError', (err, socket, req) =>
+      refuse(req, socket, options.style, GatewayError.badRequest(err.message)),
+    );
     this.timer = setInterval(() => this.ping(), options.pingMs ?? 30_000);
     this.timer.unref();
   }

@@ -96,4 +96,12 @@ describe('HTTP guard', () => {
     );
     expect(answer.toString()).to.match(/^HTTP\/1.1 400 .*application\/json.*\{"code":3,/s);
   });
+
+  it('ends the answer to a refused body as soon as the body is there', async () => {
+    const head =
+      'POST /tasks HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\nContent-Length: 2\r\n\r\n{}';
+    const startMs = performance.now();
+    expect(String(await sendRaw(door.port, Buffer.from(head)))).to.match(/^HTTP\/1.1 401 /);
+    expect(performance.now() - startMs).to.be.lessThan(3_000);
+  });
 });

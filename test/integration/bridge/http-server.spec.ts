@@ -107,6 +107,29 @@ describe('HTTP server', () => {
     expect(answer).to.match(/done.*done.*\{"code":12,/s);
   });
 
+  it('tells an answer that waits behind another one when its connection closes', async () => {
+    const closed: string[] = [];
+    const all = deferred();
+    const waiting = await listenHttp(
+      (req, res) => {
+        res.once('close', () => {
+          closed.push(req.url ?? '');
+          if (closed.length === 2) all.resolve();
+        });
+        if (req.url === '/b') socket.destroy();
+      },
+      { host: '127.0.0.1', port: 0 },
+    );
+    const socket = connect(waiting.port, '127.0.0.1');
+    try {
+      socket.write(`GET /a HTTP/1.1\r\n${HOST}\r\nGET /b HTTP/1.1\r\n${HOST}\r\n`);
+      await all.promise;
+      expect(closed).to.have.members(['/a', '/b']);
+    } finally {
+      await waiting.close(0);
+    }
+  });
+
   it('writes nothing into an answer that has begun, and ends it', async () => {
     const streaming = await listenHttp((_req, res) => void res.write('begun'), {
       host: '127.0.0.1',

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { createJsonLogger } from '../../../src/base/logger.js';
 import { ask } from '../../support/gateway/http-client.js';
 import { startRefGateway } from '../../support/gateway/ref-gateway.js';
+import { sendRaw } from '../../support/gateway/replay.js';
 import { settled } from '../../support/settled.js';
 
 describe('bridge streams and errors', () => {
@@ -71,5 +72,13 @@ describe('bridge streams and errors', () => {
     await settled(() => lines.length);
     await other.close();
     expect(lines).to.deep.equal([]);
+  });
+
+  it('tells a client to go on with its body only when the answers before it are out', async () => {
+    const head = 'HTTP/1.1\r\nHost: a\r\n';
+    const late = `POST /v1/body ${head}Expect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}`;
+    const answer = String(await sendRaw(gateway.port, Buffer.from(`GET /v1/slow/50 ${head}\r\n${late}`)));
+    const order = (answer.match(/HTTP\/1\.1 \d+|<b>/g) ?? []).join(' ');
+    expect(order).to.match(/^HTTP\/1\.1 200 (HTTP\/1\.1 100 )?HTTP\/1\.1 200 <b>$/);
   });
 });
