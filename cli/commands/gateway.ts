@@ -58,6 +58,9 @@ export class GatewayCommand extends BaseCommand {
   webSockets = Option.Boolean('--websocket', false, {
     description: 'streaming routes take WebSockets, of pages only when they are its own or of --cors-origin',
   });
+  openApi = Option.Boolean('--openapi', false, {
+    description: 'describe the routes at /openapi.json, in OpenAPI 3.1',
+  });
   corsOrigin = Option.Array('--cors-origin', [], {
     description: '<origin> let pages of this origin read answers; may be given again',
   });
@@ -91,7 +94,7 @@ export class GatewayCommand extends BaseCommand {
     ]);
     const { tlsCert, tlsKey, tlsClientCa, targetTls, targetCa, targetCert, targetKey, targetName } = this;
     const write = (line: string) => this.context.stderr.write(line);
-    const { unboundMethods, strict, webSockets, bodyLimit } = this;
+    const { unboundMethods, strict, webSockets, openApi, bodyLimit } = this;
     return {
       ...{ tlsCert, tlsKey, tlsClientCa, targetTls, targetCa, targetCert, targetKey, targetName },
       descriptorSet: needed('--descriptor-set', this.descriptorSet),
@@ -105,6 +108,7 @@ export class GatewayCommand extends BaseCommand {
       rejectUnknownFields: strict,
       unboundMethods,
       webSockets,
+      openApi,
       corsOrigins: this.corsOrigin.map(origin),
       streamCursors: this.streamCursor.map(streamCursor),
       ...(bodyLimit === undefined ? {} : { bodyLimit: bytes('--body-limit', bodyLimit) }),

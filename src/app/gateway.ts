@@ -13,6 +13,7 @@ import { isOfPages, withOrigins } from '../bridge/cors.js';
 import { dial } from '../bridge/dial.js';
 import { healthzRoute } from '../bridge/health-routes.js';
 import { listenHttp } from '../bridge/http-server.js';
+import { openApiRoute } from '../bridge/openapi-route.js';
 import { keepRepeatedMetadata } from '../bridge/repeated-metadata.js';
 import { parseAddress as parseTargetAddress } from '../client/address.js';
 import { loadXdsGrpc } from '../client/xds.js';
@@ -44,6 +45,8 @@ export interface GatewayOptions extends BridgeChoices, GatewayTlsFiles {
   readonly targetName?: string | undefined;
   /** Streaming routes take WebSockets, of pages only when they are its own or of `corsOrigins`. Default false. */
   readonly webSockets?: boolean;
+  /** Serves `GET /openapi.json`, which a stock gateway does not. Default false. */
+  readonly openApi?: boolean;
   /** Origins whose pages may read answers (CORS). Default none. */
   readonly corsOrigins?: readonly string[];
   readonly log: Logger;
@@ -143,7 +146,7 @@ function openBridge(options: GatewayOptions, backend: Backend): Bridge {
     unboundMethods,
   };
   try {
-    return createBridge({
+    const bridge: Bridge = createBridge({
       descriptors: readDescriptorSet(options.descriptorSet),
       backend,
       log: options.log,
@@ -151,8 +154,9 @@ function openBridge(options: GatewayOptions, backend: Backend): Bridge {
       maxJsonDepth: MAX_JSON_DEPTH,
       transportHeaders: true,
       ...(options.webSockets === true ? { webSockets: {} } : {}),
-      extraRoutes: [healthzRoute],
+      extraRoutes: [healthzRoute, ...(options.openApi === true ? [openApiRoute(() => bridge)] : [])],
     });
+    return bridge;
   } catch (err) {
     backend.close();
     throw err instanceof HubError ? err : badDescriptors(messageOf(err));

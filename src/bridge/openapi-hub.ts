@@ -23,6 +23,7 @@ const ABOUT = [
     'place of the names of enums, and numbers for 64-bit integers; `null` is as good as leaving a field out. Answers ' +
     'hold the number of an enum value that has no name here, and `"NaN"`, `"Infinity"` or `"-Infinity"` for numbers ' +
     'that JSON does not have.',
+  'Streaming routes take WebSockets on the same paths, too.',
 ].join('\n\n');
 
 const BEARER: Schema = {

@@ -35,7 +35,7 @@ export function operation(parts: OperationParts): Schema {
     ...(binding.method.parent.deprecated ? { deprecated: true } : {}),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...requestBody(binding, registry, schemas),
-    responses: { 200: answer(binding, schemas), default: failure(binding) },
+    responses: { 200: answer(binding, schemas), ...streamEnd(binding), default: failure(binding) },
   };
 }
 
@@ -119,8 +119,15 @@ const STREAM = [
 
 const EVENTS = [
   'Server-sent events. The `data` of each is what `result` holds in a line of `application/json`;',
-  'an event of the type `error` holds what `error` holds.',
+  'an event `error` holds what `error` holds, and an event `end` says that the stream is over. Where events have an',
+  '`id`, `Last-Event-ID` goes on behind it.',
 ].join(' ');
+
+/** Browsers come back after every end of a stream of events, until they are told so. */
+function streamEnd({ method, httpMethod }: Binding): Schema {
+  if (method.methodKind !== 'server_streaming' || httpMethod === 'HEAD') return {};
+  return { 204: { description: 'Nothing comes behind the end that `Last-Event-ID` names.' } };
+}
 
 /** A stream that fails before its first message answers as a line. */
 function failure({ method, httpMethod }: Binding): Schema {

@@ -153,6 +153,13 @@ describe('a gateway', () => {
       expect((await ask(await portOf({}), { ...wish, path: '/v1/list' })).status).to.equal(200);
     });
 
+    it('a description of its routes', async () => {
+      const answer = await ask(await portOf({ openApi: true }), { path: '/openapi.json' });
+      expect(answer.json()).to.include({ openapi: '3.1.0' });
+      expect(answer.json().paths).to.have.property('/v1/echo');
+      expect((await ask(await portOf({}), { path: '/openapi.json' })).status).to.equal(404);
+    });
+
     it('a limit of bodies', async () => {
       const answer = await postJson(await portOf({ bodyLimit: 10 }), '/v1/echo', '{"s":"0123456789"}');
       expect([answer.status, answer.json().code]).to.deep.equal([413, 8]);

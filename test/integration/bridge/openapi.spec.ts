@@ -125,6 +125,15 @@ describe('OpenAPI of any proto', () => {
     expect(await complaintsAbout(document)).to.equal(undefined);
   });
 
+  it('is valid for odd protos, too', async () => {
+    using descriptors = await buildRefDescriptors(['odd', 'odd2', 'odd3']);
+    const registry = readDescriptors(readFileSync(descriptors.file));
+    const bindings = readBindings(registry).map(({ target }) => target);
+    const odd = createOpenApi(bindings, registry, { title: 'odd', version: '1' });
+    expect(await complaintsAbout(odd)).to.equal(undefined);
+    expect(Object.keys(odd.paths as object).length).to.be.greaterThan(10);
+  });
+
   const parametersOf = (method: string, path: string, where: string): string[] =>
     (document.paths[path]?.[method]?.parameters ?? []).flatMap(({ name, in: at }) =>
       at === where ? [name] : [],
