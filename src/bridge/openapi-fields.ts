@@ -30,11 +30,13 @@ export function behaviorsOf(field: DescField, registry: Registry): ReadonlySet<B
   return found;
 }
 
-/** Whether answers always hold a field, with its default or null when it is not set. */
-export function isAlwaysWritten(field: DescField): boolean {
-  if (field.fieldKind === 'list' || field.fieldKind === 'map') return true;
-  if (field.oneof !== undefined) return false;
-  return field.fieldKind === 'message' || field.presence === FeatureSet_FieldPresence.IMPLICIT;
+/** What answers hold for a field that is not set: its default value, null, or nothing. */
+export function absenceOf(field: DescField): 'default' | 'null' | 'left out' {
+  if (field.fieldKind === 'list' || field.fieldKind === 'map') return 'default';
+  if (field.oneof !== undefined || field.proto.proto3Optional) return 'left out';
+  if (field.fieldKind === 'message') return 'null';
+  const { IMPLICIT, LEGACY_REQUIRED } = FeatureSet_FieldPresence;
+  return field.presence === IMPLICIT || field.presence === LEGACY_REQUIRED ? 'default' : 'null';
 }
 
 /** Says that at most one member of each oneof is there. */

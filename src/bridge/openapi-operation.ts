@@ -88,7 +88,8 @@ function answer(binding: Binding, schemas: SchemaSet): Schema {
       : 'The bytes of the message, of the type that it names.';
     return { description, content: { '*/*': {} } };
   }
-  const schema = responseBody === undefined ? schemas.message(method.output) : schemas.alone(responseBody);
+  const schema =
+    responseBody === undefined ? schemas.message(method.output) : schemas.aloneAnswer(responseBody);
   if (!streams) return { description: 'The answer.', content: { 'application/json': { schema } } };
   return { description: STREAM, content: streamContent(schema) };
 }

@@ -1,6 +1,13 @@
-import type { DescEnum, DescField, DescMessage, Registry } from '@bufbuild/protobuf';
+import {
+  type DescEnum,
+  type DescField,
+  type DescMessage,
+  type Registry,
+  ScalarType,
+} from '@bufbuild/protobuf';
+import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
 import { type Commented, commentOf } from './comments.js';
-import { behaviorsOf, isAlwaysWritten, oneofSchema } from './openapi-fields.js';
+import { absenceOf, behaviorsOf, oneofSchema } from './openapi-fields.js';
 import { keySchema, type Schema, scalarSchema, type WideForm, wellKnownSchema } from './openapi-types.js';
 
 /** Options of a {@link SchemaSet}. */
@@ -38,9 +45,19 @@ export class SchemaSet {
     return fields.length === desc.fields.length ? this.message(desc) : this.object(desc, fields);
   }
 
-  /** A field that is a whole body or answer: never null, and with wide integers as numbers. */
+  /** A field that is a whole body: its wide integers are numbers. */
   alone(field: DescField): Schema {
     return { ...this.shape(field, 'number'), ...describe(field) };
+  }
+
+  /** A field that is a whole answer. What is not set is null, unless it is a message; no bytes are an empty array. */
+  aloneAnswer(field: DescField): Schema {
+    const schema = this.shape(field, 'number');
+    if (field.fieldKind !== 'scalar' && field.fieldKind !== 'enum') return { ...schema, ...describe(field) };
+    if (field.scalar === ScalarType.BYTES)
+      return { anyOf: [schema, { type: 'array', maxItems: 0 }], ...describe(field) };
+    const mayBeNull = field.oneof !== undefined || field.presence !== FeatureSet_FieldPresence.IMPLICIT;
+    return { ...(mayBeNull ? orNull(schema) : schema), ...describe(field) };
   }
 
   /** The item of a field: the field itself, or what its list or map holds. */
@@ -52,11 +69,9 @@ export class SchemaSet {
 
   private member(field: DescField, isAnswer: boolean): Schema {
     const schema = this.shape(field, 'string');
-    // Messages that are not set are null; members of a oneof are left out.
-    const mayBeNull = field.fieldKind === 'message' && field.oneof === undefined;
     const behaviors = behaviorsOf(field, this.options.registry);
     return {
-      ...(mayBeNull ? orNull(schema) : schema),
+      ...(absenceOf(field) === 'null' ? orNull(schema) : schema),
       ...describe(field),
       ...(behaviors.has('output-only') && !isAnswer ? { readOnly: true } : {}),
       ...(behaviors.has('input-only') ? { writeOnly: true } : {}),
@@ -78,7 +93,7 @@ export class SchemaSet {
   }
 
   private isRequired(field: DescField, isAnswer: boolean): boolean {
-    if (isAnswer) return isAlwaysWritten(field);
+    if (isAnswer) return absenceOf(field) !== 'left out';
     return field.oneof === undefined && behaviorsOf(field, this.options.registry).has('required');
   }
 
@@ -120,6 +135,7 @@ export function describe(desc: Commented): Schema {
 export const reference = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
 
 function orNull(schema: Schema): Schema {
+  if (schema.type === 'null') return schema;
   if (typeof schema.type === 'string') return { ...schema, type: [schema.type, 'null'] };
   return '$ref' in schema ? { anyOf: [schema, { type: 'null' }] } : schema;
 }

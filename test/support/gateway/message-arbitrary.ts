@@ -13,7 +13,13 @@ import {
   toBinary,
   toJson,
 } from '@bufbuild/protobuf';
-import { AnySchema, anyPack, ListValueSchema, ValueSchema } from '@bufbuild/protobuf/wkt';
+import {
+  AnySchema,
+  anyPack,
+  FeatureSet_FieldPresence,
+  ListValueSchema,
+  ValueSchema,
+} from '@bufbuild/protobuf/wkt';
 import fc from 'fast-check';
 
 /** What random messages may hold. */
@@ -46,7 +52,10 @@ export function messageOf(desc: DescMessage, options: MessageOptions): fc.Arbitr
       .map((field) => fc.record({ case: fc.constant(field.localName), value: fieldValue(field, inside) }));
     if (cases.length > 0) members[oneof.localName] = fc.oneof(...cases);
   }
-  return fc.record(members, { requiredKeys: [] }).map((init) => create(desc, init));
+  const requiredKeys = fields
+    .filter((field) => field.presence === FeatureSet_FieldPresence.LEGACY_REQUIRED)
+    .map((field) => field.localName);
+  return fc.record(members, { requiredKeys }).map((init) => create(desc, init));
 }
 
 /**
@@ -94,7 +103,8 @@ function fieldValue(field: DescField, options: MessageOptions): fc.Arbitrary<unk
 function itemValue(field: DescField, options: MessageOptions): fc.Arbitrary<unknown> {
   if (field.enum !== undefined) return enumValue(field.enum, options);
   if (field.message === undefined) return scalar(field.scalar ?? ScalarType.STRING, options);
-  const isWrapped = field.fieldKind === 'message' && /Value$/.test(field.message.typeName);
+  const isWrapped =
+    field.fieldKind === 'message' && field.oneof === undefined && /Value$/.test(field.message.typeName);
   const [value] = field.message.fields;
   // The library holds wrappers and structs that are fields as bare values.
   if (isWrapped && field.message.fields.length === 1 && value?.fieldKind === 'scalar') {

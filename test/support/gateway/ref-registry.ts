@@ -12,9 +12,9 @@ export interface RefRegistry {
   binding(route: string): Binding;
 }
 
-/** Reads ref.proto. */
-export async function readRefRegistry(): Promise<RefRegistry> {
-  using descriptors = await buildRefDescriptors();
+/** Reads ref.proto, or other protos of the fixtures. */
+export async function readRefRegistry(names?: readonly string[]): Promise<RefRegistry> {
+  using descriptors = await buildRefDescriptors(names);
   const registry = readDescriptors(readFileSync(descriptors.file));
   const bindings = readBindings(registry).map(({ target }) => target);
   return {

@@ -2,6 +2,7 @@ import { fromJson, type JsonValue, type Message, toJsonString } from '@bufbuild/
 import { reflect } from '@bufbuild/protobuf/reflect';
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { readBindings } from '../../../src/bridge/bindings.js';
 import { GatewayError } from '../../../src/bridge/gateway-error.js';
 import { firstJson, messageFromJson, parseJson } from '../../../src/bridge/json-input.js';
 import { messageToJson } from '../../../src/bridge/json-output.js';
@@ -89,6 +90,28 @@ describe('JSON of messages', function () {
       }),
       propertyOptions(300),
     );
+  });
+
+  it('holds to the schema in OpenAPI for odd protos, too', async () => {
+    const odd = await readRefRegistry(['odd', 'odd2', 'odd3']);
+    const bindings = readBindings(odd.registry).map(({ target }) => target);
+    const document = createOpenApi(bindings, odd.registry, { title: 'odd', version: '1' });
+    const check = new SchemaCheck(JSON.parse(JSON.stringify(document)));
+    const names = Object.keys(check.document.components.schemas).filter((name) => /^odd.*\.[A-Z]/.test(name));
+    const types = names.flatMap((name) => odd.registry.getMessage(name) ?? []);
+    expect(types.length).to.be.greaterThan(5);
+    for (const type of types) {
+      fc.assert(
+        fc.property(messageOf(type, { depth: 2, plain: true }), (message) => {
+          const emitter = { registry: odd.registry, escaping: 'proto' as const };
+          const json = messageToJson(emitter, reflect(type, message, false));
+          expect(check.problems(['components', 'schemas', type.typeName], JSON.parse(json)), json).to.equal(
+            '',
+          );
+        }),
+        propertyOptions(50),
+      );
+    }
   });
 
   it('is taken or refused as the library does, whatever stands in a field', () => {
