@@ -22,16 +22,17 @@ import { HubError } from '../model/hub-error.js';
 import { type GatewayTlsFiles, listeningTls, readFile, targetCredentials } from './gateway-tls.js';
 
 /** What of a bridge a gateway lets its user choose. */
-type BridgeChoices = Pick<
-  BridgeOptions,
-  | 'bodyLimit'
-  | 'methodNotAllowed'
-  | 'methodOverride'
-  | 'rejectUnknownFields'
-  | 'streamCursors'
-  | 'unescaping'
-  | 'unboundMethods'
->;
+const CHOICES = [
+  'bodyLimit',
+  'methodNotAllowed',
+  'methodOverride',
+  'rejectUnknownFields',
+  'streamCursors',
+  'unescaping',
+  'unboundMethods',
+] as const;
+
+type BridgeChoices = Pick<BridgeOptions, (typeof CHOICES)[number]>;
 
 /** Options of {@link startGateway}. */
 export interface GatewayOptions extends BridgeChoices, GatewayTlsFiles {
@@ -127,30 +128,12 @@ function checkTarget(target: string): void {
 }
 
 function openBridge(options: GatewayOptions, backend: Backend): Bridge {
-  const {
-    bodyLimit,
-    methodNotAllowed,
-    methodOverride,
-    rejectUnknownFields,
-    streamCursors,
-    unescaping,
-    unboundMethods,
-  } = options;
-  const choices = {
-    bodyLimit,
-    methodNotAllowed,
-    methodOverride,
-    rejectUnknownFields,
-    streamCursors,
-    unescaping,
-    unboundMethods,
-  };
   try {
     const bridge: Bridge = createBridge({
       descriptors: readDescriptorSet(options.descriptorSet),
       backend,
       log: options.log,
-      ...given(choices),
+      ...choicesOf(options),
       maxJsonDepth: MAX_JSON_DEPTH,
       transportHeaders: true,
       ...(options.webSockets === true ? { webSockets: {} } : {}),
@@ -161,6 +144,11 @@ function openBridge(options: GatewayOptions, backend: Backend): Bridge {
     backend.close();
     throw err instanceof HubError ? err : badDescriptors(messageOf(err));
   }
+}
+
+function choicesOf(options: BridgeChoices): BridgeChoices {
+  const made = CHOICES.filter((name) => options[name] !== undefined);
+  return Object.fromEntries(made.map((name) => [name, options[name]]));
 }
 
 /** Reads a file of descriptors and adds what it imports of Google's own protos and does not hold. */
@@ -183,9 +171,4 @@ function listenAddress(text: string): Address {
   if (address !== undefined) return address;
   const description = `must be HOST:PORT or PORT, not ${JSON.stringify(text)}`;
   throw HubError.invalid({ field: '--listen', description });
-}
-
-/** The members that are not undefined. */
-function given<T extends object>(choices: { [K in keyof T]: T[K] | undefined }): Partial<T> {
-  return Object.fromEntries(Object.entries(choices).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

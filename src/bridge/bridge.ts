@@ -95,7 +95,7 @@ export interface Bridge {
 }
 
 /** Largest request body unless set otherwise. */
-export const DEFAULT_BODY_LIMIT = 8 * 1024 * 1024;
+const DEFAULT_BODY_LIMIT = 8 * 1024 * 1024;
 
 type Target = { readonly binding: Binding } | { readonly extra: ExtraRoute };
 

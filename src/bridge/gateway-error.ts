@@ -76,7 +76,7 @@ export class GatewayError extends Error {
 }
 
 /** HTTP status of a gRPC code, by grpc-gateway's table. */
-export function httpStatus(code: number): number {
+function httpStatus(code: number): number {
   return HTTP_STATUS[code] ?? 500;
 }
 

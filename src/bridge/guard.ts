@@ -31,7 +31,7 @@ export const OPEN_PATHS: readonly string[] = [
 ];
 
 /** Who a request to an open path counts as. */
-export const ANONYMOUS: Caller = { name: 'anonymous', role: 'viewer' };
+const ANONYMOUS: Caller = { name: 'anonymous', role: 'viewer' };
 
 const DEFAULT_HOSTS = ['localhost', '127.0.0.1', '[::1]'];
 const PROXY_HEADER = /^(forwarded|via|x-forwarded-.*|x-real-ip)$/;

@@ -94,7 +94,7 @@ const UNIT_NANOS: Readonly<Record<string, bigint>> = {
 };
 
 /** All values of a header in the order received. */
-export function allValues(req: IncomingMessage, name: string): string[] {
+function allValues(req: IncomingMessage, name: string): string[] {
   if (req.headers[name] === undefined) return [];
   return req.rawHeaders.filter((_, i, raw) => i % 2 === 1 && raw[i - 1]?.toLowerCase() === name);
 }

@@ -50,7 +50,7 @@ function route(path: string, operation: Schema): DescribedRoute {
 }
 
 /** The hub's routes that no proto has. */
-export const ROUTES_BESIDE: readonly DescribedRoute[] = [
+const ROUTES_BESIDE: readonly DescribedRoute[] = [
   route('/tasks/{task}/output', {
     operationId: 'getTaskOutput',
     summary: 'Answers what the current attempt of a task wrote, as bytes',

@@ -40,7 +40,7 @@ export function operation(parts: OperationParts): Schema {
 }
 
 /** The first sentence of a comment, on one line. */
-export function firstSentence(text: string): string {
+function firstSentence(text: string): string {
   const line = (text.split('\n\n')[0] ?? '').replace(/\s+/g, ' ');
   return /^.*?\.(?=\s|$)/.exec(line)?.[0].replace(/\.$/, '') ?? line;
 }

@@ -5,7 +5,7 @@ import { GatewayError } from './gateway-error.js';
 export const SUBPROTOCOL = 'vm-agent.v1';
 
 /** A subprotocol that begins so holds a token, in base64url: pages cannot set headers. */
-export const TOKEN_PREFIX = 'bearer.';
+const TOKEN_PREFIX = 'bearer.';
 
 /**
  * Reads the subprotocols that a page offers, and puts the token among them where other clients send theirs.

@@ -10,7 +10,7 @@ export interface CallOptions {
 }
 
 /** Longest message in each direction, as on a gRPC connection. */
-export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
+const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
 /** What a call within the process says in place of an address. */
 export const PEER = 'in-process';
